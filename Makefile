@@ -1,0 +1,51 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every target makes the environment that it needs. VENV=PATH uses another place for it.
+
+VENV ?= .venv
+QAT_VENV ?= .venv-qat
+PYTHON ?= $(firstword $(foreach p,python3.11 python3.12 python3.13 python3,$(shell command -v $(p) 2>/dev/null)))
+BIN := $(abspath $(VENV))/bin
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+# $(call make-venv,FOLDER,EXTRA): a virtual environment with this checkout, editable, and the pinned versions.
+define make-venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "bitwright needs Python 3.11 or newer; '$(PYTHON)' is not: set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(1)/bin/python || $(PYTHON) -m venv $(1) || { \
+	  echo "cannot make $(1): install Python's venv module (Debian: apt-get install python3-venv)"; exit 1; }
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(2)]'
+	@touch $(1)/.made-for-$(2)
+endef
+
+$(VENV)/.made-for-dev: pyproject.toml constraints.txt
+	$(call make-venv,$(VENV),dev)
+
+$(VENV)/.made-for-demo: pyproject.toml constraints.txt
+	$(call make-venv,$(VENV),demo)
+
+$(QAT_VENV)/.made-for-dev,qat: pyproject.toml constraints.txt
+	$(call make-venv,$(QAT_VENV),dev,qat)
+
+.PHONY: lint
+lint: $(VENV)/.made-for-dev ## ruff and mypy (on an installed copy of the package)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@rm -rf build/typecheck
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/typecheck .
+	cd build/typecheck && $(BIN)/mypy --config-file ../../pyproject.toml -p bitwright
+
+.PHONY: test
+test: lint ## what CI runs: lint and every test that is neither slow nor in need of torch
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not qat"
+
+.PHONY: clean
+clean: ## remove what the other targets made, the environments too
+	rm -rf build dist out .venv .venv-qat .mypy_cache .ruff_cache .pytest_cache .hypothesis
