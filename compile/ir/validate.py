@@ -10,8 +10,8 @@ import numpy as np
 from bitwright.compile.ir.graph import Graph, GraphError, infer_output
 from bitwright.compile.ir.types import Tensor
 
-#: Widest accumulator that a hardware tensor may have.
-MAX_BITS = 32
+#: Widest accumulator that a hardware tensor may have: that of a DSP48 slice.
+MAX_BITS = 48
 
 
 def validate(graph: Graph, max_bits: int = MAX_BITS) -> None:
