@@ -26,6 +26,9 @@ class GraphError(ValueError):
 class Quantize:
     """How the host turns a real input into integers: clamp(round(x / scale) + zero_point, lo, hi).
 
+    With ``zero_point_inside`` it is clamp(round(x / scale + zero_point), lo, hi): QONNX adds the zero point before it
+    rounds, ONNX after; the two differ on ties.
+
     Attributes:
         scale: exact value of the float32 in the model file, > 0.
         rounding: HALF_EVEN, FLOOR, CEIL, UP, DOWN, HALF_UP or HALF_DOWN.
@@ -36,6 +39,7 @@ class Quantize:
     lo: int
     hi: int
     rounding: str = "HALF_EVEN"
+    zero_point_inside: bool = False
 
 
 @dataclass(frozen=True)
