@@ -81,6 +81,8 @@ class Importer:
         outputs = []
         for info in graph.output:
             item = self.items.get(info.name)
+            if isinstance(item, Poison) and self.problems:
+                continue
             try:
                 outputs.append(finish_output(self.emitter, info.name, item))
             except Refuse as reason:
@@ -121,7 +123,11 @@ class Importer:
             self.problems.append((name, "input", "64-bit integer inputs are not supported; use at most 32 bits"))
             self.items[name] = Poison(shape)
             return
-        self.items[name] = self._declare(name, shape, IntType.containing(lo, hi), lo, hi, None, elem)
+        try:
+            self.items[name] = self._declare(name, shape, IntType.containing(lo, hi), lo, hi, None, elem)
+        except Refuse as reason:
+            self.problems.append((name, "input", str(reason)))
+            self.items[name] = Poison(shape)
 
     def _declare(
         self, name: str, shape: tuple[int, ...], itype: IntType, lo: int, hi: int, quantize: Quantize | None, elem: int

@@ -167,50 +167,53 @@ def conv_transpose(call: Call) -> Value:
     """Transposed convolution with constant weights (C, O / group, kH, kW)."""
     x = call.value()
     rank = len(x.shape)
-    if rank != 4:
-        raise Refuse(f"its input has rank {rank}; (N, C, H, W) is supported")
     perm = image_axes(call, rank)
     weight, bias = call.const(1, "the weight"), call.optional_const(2, "the bias")
     groups = int(call.attr("group", 1))
     w, scale = integer_weights(weight, 1)
     if scale.ndim and groups > 1:
         raise Refuse("a weight scale per channel of a grouped transposed convolution is not supported")
-    kernel = w.shape[2:]
-    strides, dilations = two(call, "strides", 1, 2), two(call, "dilations", 1, 2)
-    extra = two(call, "output_padding", 0, 2)
-    pads = _transposed_pads(call, (x.shape[2], x.shape[3]), kernel, strides, dilations, extra)
+    if w.ndim != rank:
+        raise Refuse(f"the weight of shape {list(weight.shape)} does not fit an input of rank {rank}")
+    w = w[:, :, None, :] if rank == 3 else w
+    strides, dilations = two(call, "strides", 1, rank - 2), two(call, "dilations", 1, rank - 2)
+    extra = two(call, "output_padding", 0, rank - 2)
+    spatial = (1, x.shape[2]) if rank == 3 else (x.shape[2], x.shape[3])
+    pads, extra = _transposed_pads(call, spatial, (w.shape[2], w.shape[3]), strides, dilations, extra)
     v, zero, _ = operand(call, call.emitter.arrange(x, perm), True)
     tensor = call.emitter.emit(
-        ConvTranspose2d, v.terms[0][0], weight=np.ascontiguousarray(w.transpose(2, 3, 0, 1)), zero_point=zero,
+        ConvTranspose2d, as_rows(call, v), weight=np.ascontiguousarray(w.transpose(2, 3, 0, 1)), zero_point=zero,
         strides=strides, pads=pads, dilations=dilations, groups=groups, output_padding=extra,
     )  # fmt: skip
-    h, wd, c = tensor.shape
-    value = linear_value(v, tensor.name, (call.batch, c, h, wd), perm, v.terms[0][1] * scale, ZERO)
+    name, shape = from_rows(call, tensor.name, rank)
+    value = linear_value(v, name, shape, perm, v.terms[0][1] * scale, ZERO)
     return with_bias(call, value, bias, 1)
 
 
 def _transposed_pads(
-    call: Call, spatial: tuple[int, int], kernel: tuple[int, ...], strides: tuple[int, int],
+    call: Call, spatial: tuple[int, int], kernel: tuple[int, int], strides: tuple[int, int],
     dilations: tuple[int, int], extra: tuple[int, int],
-) -> tuple[int, int, int, int]:  # fmt: skip
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:  # fmt: skip
+    """(top, left, bottom, right) to cut off, and the output padding."""
     wanted = call.attr("output_shape")
     mode = call.attr("auto_pad", "NOTSET")
     if wanted is None and mode in ("NOTSET", ""):
         pads = [int(p) for p in call.attr("pads", [0] * 4)]
-        return pads[0], pads[1], pads[2], pads[3]
+        return ((0, pads[0], 0, pads[1]) if len(pads) == 2 and spatial[0] == 1 else tuple(pads)), extra  # type: ignore[return-value]
     if mode == "VALID" and wanted is None:
-        return 0, 0, 0, 0
-    before, after = [], []
+        return (0, 0, 0, 0), extra
+    before, after, grown = [], [], []
     for i in range(2):
         full = strides[i] * (spatial[i] - 1) + extra[i] + (kernel[i] - 1) * dilations[i] + 1
-        target = int(wanted[-2:][i]) if wanted is not None else spatial[i] * strides[i]
+        target = spatial[i] * strides[i]
+        if wanted is not None:
+            sizes = [1, *wanted][-2:] if spatial[0] == 1 and len(wanted) == 1 else wanted[-2:]
+            target = int(sizes[i])
         total = max(full - target, 0)
-        if full < target:
-            raise Refuse(f"output_shape {list(wanted or [])} is larger than the full output; use output_padding")
-        half = total // 2
-        before.append(total - half if mode == "SAME_LOWER" or (mode != "SAME_UPPER") else half)
+        grown.append(extra[i] + max(target - full, 0))
+        before.append(total // 2 if mode == "SAME_UPPER" else total - total // 2)
         after.append(total - before[-1])
-    return before[0], before[1], after[0], after[1]
+    return (before[0], before[1], after[0], after[1]), (grown[0], grown[1])
 
 
 @handles("DeformConv")

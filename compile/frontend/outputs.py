@@ -39,9 +39,7 @@ def _for_host(call: Call) -> Value:
 
 def finish_output(em: Emitter, name: str, item: Item | None) -> GraphOutput:
     """Describe a model output; the integers, and how the host makes the model's numbers of them."""
-    if isinstance(item, Poison):
-        raise Refuse("it depends on a node that was refused")
-    if isinstance(item, Const) or item is None:
+    if isinstance(item, (Const, Poison)) or item is None:
         raise Refuse("it does not depend on the model inputs; remove it from the model")
     if isinstance(item, RealInput):
         raise Refuse(f"it is the float model input {item.name} itself; nothing is left to compute")

@@ -58,6 +58,8 @@ def _coordinate(call: Call, i: int, n_in: int, n_out: int, scale: Fraction) -> F
         case "pytorch_half_pixel":
             return (i + half) / scale - half if n_out > 1 else Fraction(0)
         case "align_corners":
+            if (scale * n_in).denominator != 1:  # the specification and onnxruntime disagree here
+                raise Refuse(f"align_corners with the scale {float(scale)} of {n_in} values is ambiguous; give sizes")
             return Fraction(i * (n_in - 1), n_out - 1) if n_out > 1 else Fraction(0)
         case "asymmetric":
             return i / scale
