@@ -1,2 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
+
+"""The host runtime: needs numpy and the standard library only, so that it runs on the board."""
+
+from bitwright.host.accelerator import Accelerator
+from bitwright.host.bundle import Bundle, load_bundle
+from bitwright.host.errors import BundleError, DeviceError, HostError, InputError
+
+__all__ = ["Accelerator", "Bundle", "BundleError", "DeviceError", "HostError", "InputError", "load_bundle"]

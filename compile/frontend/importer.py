@@ -159,7 +159,8 @@ class Importer:
                     f"model input {real.name} is quantized in two different ways; quantize it once and share the result"
                 )
         else:
-            quantize = Quantize(step, zero, lo, hi, rounding.upper(), zero_point_inside)
+            mode = "HALF_EVEN" if rounding == "ROUND" else rounding
+            quantize = Quantize(step, zero, lo, hi, mode, zero_point_inside)
             shape = next(s.shape for s in self.file.inputs if s.name == real.name)
             value = self._declare(real.name, shape, itype, lo, hi, quantize, FLOAT)
             self.quantized[real.name] = (key, value)

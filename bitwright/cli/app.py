@@ -1,0 +1,179 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The commands and their options; the work is done elsewhere."""
+
+from __future__ import annotations
+
+import enum
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="bitwright",
+    help="Quantized neural networks to Zynq boards: the same integers at every stage.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option("--shape", metavar="NAME=1,3,32,32", help="Fix the shape of a dynamic input, batch first."),
+]
+Model = Annotated[Path, typer.Argument(metavar="MODEL.onnx", help="QONNX, QDQ or QLinear model.")]
+BundleDir = Annotated[Path, typer.Argument(metavar="OUT", help="Folder written by `bitwright compile`.")]
+Input = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="[NAME=]x.npy", help="Model inputs, batch first; default: the golden inputs."),
+]
+
+
+class Engine(enum.StrEnum):
+    """Ways to run a compiled model."""
+
+    reference = "reference"
+    fast = "fast"
+    csim = "csim"
+
+
+class Device(enum.StrEnum):
+    """What the host runtime drives."""
+
+    auto = "auto"
+    sim = "sim"
+    pynq = "pynq"
+
+
+@app.command()
+def check(model: Model, shape: Shape = None, json: Json = False) -> None:
+    """Say what is in a model, which backends take it, and why not."""
+    from bitwright.cli import commands
+
+    commands.check(model, shape or [], json)
+
+
+@app.command("compile")
+def compile_(
+    model: Model,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder to write.")],
+    board: Annotated[str, typer.Option(help="Board name; `bitwright doctor` lists them.")] = "pynq-z2",
+    backend: Annotated[str, typer.Option(help="Backend name.")] = "hls4ml",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Options of the backend (docs/hls4ml.md).")
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-O", metavar="KEY=VALUE", help="One option of the backend.")
+    ] = None,
+    golden: Annotated[
+        list[str] | None, typer.Option("--golden", metavar="[NAME=]x.npy", help="Inputs to keep as golden vectors.")
+    ] = None,
+    shape: Shape = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is a bundle.")] = False,
+    json: Json = False,
+) -> None:
+    """Turn a model into a bundle: exact integer program, backend project, golden vectors."""
+    from bitwright.cli import commands
+
+    commands.compile_model(model, out, board, backend, config, option or [], golden or [], shape or [], force, json)
+
+
+@app.command()
+def simulate(
+    bundle: BundleDir,
+    engine: Annotated[Engine, typer.Option(help="Which simulator.")] = Engine.fast,
+    input: Input = None,
+    output: Annotated[
+        list[str] | None, typer.Option("--output", metavar="[NAME=]y.npy", help="Where to write model outputs.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Write integers instead of the model's real numbers.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a compiled model on an engine."""
+    from bitwright.cli import commands
+
+    commands.simulate(bundle, engine.value, input or [], output or [], raw, force, json)
+
+
+@app.command()
+def verify(bundle: BundleDir, input: Input = None, json: Json = False) -> None:
+    """Run every engine at hand and compare all integers by equality; exit code 1 on any difference."""
+    from bitwright.cli import commands
+
+    raise typer.Exit(commands.verify(bundle, input or [], json))
+
+
+@app.command()
+def run(
+    bundle: BundleDir,
+    device: Annotated[
+        Device, typer.Option(help="auto: the board if there is one, else the simulated one.")
+    ] = Device.auto,
+    input: Input = None,
+    output: Annotated[
+        list[str] | None, typer.Option("--output", metavar="[NAME=]y.npy", help="Where to write model outputs.")
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Integers instead of the model's real numbers.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite output files.")] = False,
+    json: Json = False,
+) -> None:
+    """Run a bundle through the host runtime, on a board or on the simulated board."""
+    from bitwright.cli import commands
+
+    commands.run(bundle, device.value, input or [], output or [], raw, force, json)
+
+
+@app.command()
+def doctor(json: Json = False) -> None:
+    """List tools and packages: what is there, and what each missing one would enable."""
+    from bitwright.cli import doctor as doctor_command
+
+    doctor_command.doctor(json)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from bitwright import __version__
+
+        print(f"bitwright {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Entry point. Errors of the user's making are one clear message and exit code 2."""
+    from bitwright.errors import BitwrightError
+
+    json = "--json" in sys.argv[1:]
+    try:
+        app()
+    except BitwrightError as error:
+        _fail(str(error), type(error).__name__, json)
+    except KeyboardInterrupt:
+        _fail("interrupted", "KeyboardInterrupt", json, code=130)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _fail(f"{place}{error.strerror or error}", type(error).__name__, json)
+
+
+def _fail(message: str, kind: str, json: bool, code: int = 2) -> None:
+    if json:
+        import json as json_module
+
+        print(json_module.dumps({"error": {"kind": kind, "message": message}}))
+    else:
+        print(f"bitwright: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""`bitwright doctor`: what is installed, and what is missing for which purpose."""
+
+from __future__ import annotations
+
+import json as json_module
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+
+from bitwright import __version__
+
+#: Python packages: name, extra that brings it ('' for the core), what it enables.
+PACKAGES = (
+    ("numpy", "", "everything"),
+    ("onnx", "", "reading models"),
+    ("onnxruntime", "", "the fast simulator"),
+    ("hls4ml", "hls4ml", "the hls4ml backend and its C++ simulation"),
+    ("qonnx", "qat", "comparing exports with qonnx's executor"),
+    ("torch", "qat", "training"),
+    ("brevitas", "qat", "quantization-aware training"),
+    ("scikit-learn", "demo", "the digits demo"),
+    ("pynq", "pynq", "driving a board"),
+)
+#: Programs: executable, argument that prints the version, what it enables.
+PROGRAMS = (
+    ("g++", "--version", "C++ simulation of hls4ml projects (csim)"),
+    ("make", "--version", "make demo, make test"),
+    ("vitis_hls", "-version", "HLS synthesis of Vitis projects"),
+    ("vivado_hls", "-version", "HLS synthesis of VivadoAccelerator projects"),
+    ("vivado", "-version", "bitstreams"),
+    ("verilator", "--version", "cycle-accurate simulation"),
+)
+
+
+def _package(name: str, extra: str, use: str) -> dict[str, str | None]:
+    try:
+        version: str | None = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        version = None
+    remedy = f"pip install 'bitwright[{extra}]'" if extra else "pip install bitwright"
+    return {"name": name, "kind": "package", "version": version, "enables": use, "remedy": remedy}
+
+
+def _program(name: str, argument: str, use: str) -> dict[str, str | None]:
+    path = shutil.which(name)
+    version: str | None = None
+    if path:
+        try:
+            done = subprocess.run([path, argument], capture_output=True, text=True, timeout=20, check=False)
+            lines = (done.stdout or done.stderr).strip().splitlines()
+            version = lines[0].strip() if lines else "found"
+        except (OSError, subprocess.TimeoutExpired):
+            version = "found, but it does not answer"
+    return {"name": name, "kind": "program", "version": version, "enables": use, "remedy": f"install {name}"}
+
+
+def doctor(json: bool) -> None:
+    """Print the report."""
+    from bitwright.boards import board_names
+
+    rows = [_package(*p) for p in PACKAGES] + [_program(*p) for p in PROGRAMS]
+    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, {os.cpu_count()} cores"
+    if json:
+        print(
+            json_module.dumps(
+                {"bitwright": __version__, "machine": machine, "tools": rows, "boards": list(board_names())}
+            )
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"bitwright {__version__} on {machine}", title_justify="left")
+    for column in ("tool", "version", "enables"):
+        table.add_column(column)
+    for row in rows:
+        version = row["version"] or f"[yellow]missing[/]: {row['remedy']}"
+        table.add_row(str(row["name"]), version, str(row["enables"]))
+    console = Console()
+    console.print(table)
+    console.print(f"boards: {', '.join(board_names())}")

@@ -1,0 +1,108 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The main job, step by step: model file -> integer graph -> backend project -> bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.boards import load_board
+from bitwright.compile.backends import load_backend
+from bitwright.compile.bundle import Golden, check_target, write_bundle
+from bitwright.compile.frontend import import_model
+from bitwright.compile.ir import Graph, GraphInput
+from bitwright.compile.ir.types import IntArray
+from bitwright.errors import BackendError
+from bitwright.host.accelerator import to_integers
+from bitwright.host.bundle import InputPort
+from bitwright.host.tensors import Beat, Quantizer
+from bitwright.sim import reference
+
+#: Frames of random golden vectors; two more hold all lowest and all highest values.
+GOLDEN_FRAMES = 14
+GOLDEN_SEED = 2026
+Step = Callable[[str], None]
+
+
+def compile_model(
+    model: Path,
+    out: Path,
+    *,
+    board: str = "pynq-z2",
+    backend: str = "hls4ml",
+    options: Mapping[str, Any] | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    golden: Mapping[str, NDArray[Any]] | None = None,
+    force: bool = False,
+    step: Step = lambda _: None,
+) -> dict[str, Any]:
+    """Compile a model into a bundle.
+
+    Args:
+        golden: model inputs by name to keep as golden vectors; random ones when left out.
+        step: told what is being done.
+
+    Returns:
+        the manifest. Raises BitwrightError.
+    """
+    check_target(out, force)
+    target, tool = load_board(board), load_backend(backend)
+    chosen = tool.options(options or {})
+    step(f"reading {model.name}")
+    graph = import_model(model, shapes)
+    report = tool.supports(graph, chosen)
+    if not report.accepted:
+        lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in report.refused)
+        raise BackendError(f"{model}: the backend {backend} refuses {len(report.refused)} nodes:{lines}")
+    step("computing golden vectors")
+    inputs = {}
+    for given in graph.inputs:
+        if golden:
+            inputs[given.tensor] = integers_of(graph, given, golden[given.name])
+        else:
+            inputs[given.tensor] = random_frames(graph, given)
+    vectors = Golden(inputs, reference.run(graph, inputs))
+    step(f"writing the {backend} project")
+    return write_bundle(
+        out, graph, target, backend, lambda folder: tool.emit(graph, target, chosen, folder), vectors, model=model,
+        clock_mhz=float(getattr(chosen, "clock_mhz", None) or target.clock_mhz), tools=_versions(), force=force,
+    )  # fmt: skip
+
+
+def random_frames(graph: Graph, given: GraphInput) -> IntArray:
+    """Reproducible random integers over the input's whole range, and its two extremes."""
+    tensor = graph.tensors[given.tensor]
+    lo, hi = tensor.bounds
+    rng = np.random.default_rng(GOLDEN_SEED)
+    frames = rng.integers(lo, hi + 1, (GOLDEN_FRAMES + 2, *tensor.shape))
+    frames[-2], frames[-1] = lo, hi
+    return frames
+
+
+def integers_of(graph: Graph, given: GraphInput, x: NDArray[Any]) -> IntArray:
+    """A model input (N, *shape) as the integers of its tensor, as the host would make them."""
+    tensor = graph.tensors[given.tensor]
+    lo, hi = tensor.bounds
+    q = given.quantize
+    quantizer = None
+    if q is not None:
+        quantizer = Quantizer(q.scale, q.zero_point, q.lo, q.hi, q.rounding, q.zero_point_inside)
+    port = InputPort(given.name, given.shape, given.tensor, tensor.shape, given.perm, lo, hi, quantizer, Beat(64, True))
+    return port.to_tensor(to_integers(port, x))
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ("hls4ml", "onnx", "onnxruntime", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

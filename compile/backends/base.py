@@ -1,0 +1,101 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a backend is, and how backends are found (entry point group ``bitwright.backends``)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from bitwright.boards import Board
+from bitwright.compile.ir import Graph
+from bitwright.errors import BackendError
+
+ENTRY_POINTS = "bitwright.backends"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Which nodes a backend takes.
+
+    Attributes:
+        backend: its name.
+        refused: (node, operator, reason) of every node that it does not take; empty when it takes the graph.
+    """
+
+    backend: str
+    refused: tuple[tuple[str, str, str], ...] = ()
+
+    @property
+    def accepted(self) -> bool:
+        """The backend takes the whole graph."""
+        return not self.refused
+
+
+@dataclass(frozen=True)
+class Transport:
+    """How integers travel in one DMA transfer: elements of ``bits`` bits, in the order of the tensor, little endian."""
+
+    bits: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a backend emitted.
+
+    Attributes:
+        folder: the project.
+        graph: the graph as lowered for this backend; its inputs and outputs are those of the original.
+        inputs, outputs: transport of every tensor that enters or leaves, by tensor name.
+        estimate: figures that need no vendor tool, see the backend's documentation.
+    """
+
+    folder: Path
+    graph: Graph
+    inputs: Mapping[str, Transport]
+    outputs: Mapping[str, Transport]
+    estimate: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """Turns an integer graph into a hardware project."""
+
+    name: str
+
+    def options(self, values: Mapping[str, Any]) -> Any:
+        """Check the user's options. Raises BackendError naming the option, the rule and the value."""
+        ...
+
+    def supports(self, graph: Graph, options: Any) -> Report:
+        """Every node that is refused, with the reason."""
+        ...
+
+    def lower(self, graph: Graph, options: Any) -> Graph:
+        """Rewrite the graph into what the backend can express; all output integers stay."""
+        ...
+
+    def emit(self, graph: Graph, board: Board, options: Any, folder: Path) -> Project:
+        """Write the project. Raises BackendError."""
+        ...
+
+
+def backend_names() -> list[str]:
+    """Names of the installed backends."""
+    return sorted(e.name for e in metadata.entry_points(group=ENTRY_POINTS))
+
+
+def load_backend(name: str) -> Backend:
+    """An instance of the backend. Raises BackendError with the nearest name."""
+    for entry in metadata.entry_points(group=ENTRY_POINTS):
+        if entry.name == name:
+            return cast(Backend, entry.load()())
+    names = backend_names()
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise BackendError(f"backend {name!r} is not installed; there are {names}{hint}")

@@ -1,0 +1,225 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The hls4ml backend: integer graph -> hls4ml project."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import re
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bitwright.boards import Board
+from bitwright.compile.backends.base import Project, Report, Transport
+from bitwright.compile.backends.hls4ml.csim import write_driver
+from bitwright.compile.backends.hls4ml.lower import lower
+from bitwright.compile.backends.hls4ml.model import SUPPORTED, layer_list
+from bitwright.compile.backends.hls4ml.options import Hls4mlOptions, check_layer_names, parse_options
+from bitwright.compile.ir import Graph
+from bitwright.compile.ir.types import IntType
+from bitwright.errors import BackendError, ToolMissingError
+from bitwright.hw.hls import CSIM_HEADER
+
+TOP = "bitwright_net"
+HLS4ML_BACKENDS = {"vitis": "Vitis", "vivado-accelerator": "VivadoAccelerator"}
+
+
+class Hls4mlBackend:
+    """See docs/hls4ml.md."""
+
+    name = "hls4ml"
+
+    def options(self, values: Mapping[str, Any]) -> Hls4mlOptions:
+        """Check options; BackendError names field, rule and value."""
+        return parse_options(values)
+
+    def supports(self, graph: Graph, options: Hls4mlOptions) -> Report:
+        """All operators of the IR are taken; limits of the tools are reported."""
+        refused = [
+            (n.name, n.op, "the hls4ml backend has no layer for it")
+            for n in graph.nodes
+            if not isinstance(n, SUPPORTED)
+        ]
+        if options.tool == "vivado-accelerator" and (len(graph.inputs) != 1 or len(graph.outputs) != 1):
+            refused.append(
+                (graph.name, "graph", f"VivadoAccelerator takes one input and one output, the model has "
+                 f"{len(graph.inputs)} and {len(graph.outputs)}; use the option tool=vitis")
+            )  # fmt: skip
+        written = {n.output for n in graph.nodes}
+        for out in graph.outputs:
+            if out.tensor not in written:
+                refused.append((out.name, "output", "it is a model input itself; there is nothing to compute"))
+        tensors = [o.tensor for o in graph.outputs]
+        if len(set(tensors)) != len(tensors):
+            refused.append((graph.name, "graph", "two model outputs are the same tensor; remove one"))
+        return Report(self.name, tuple(refused))
+
+    def lower(self, graph: Graph, options: Hls4mlOptions) -> Graph:
+        """Zero points, sums and concatenations as hls4ml needs them."""
+        return lower(graph)
+
+    def emit(self, graph: Graph, board: Board, options: Hls4mlOptions, folder: Path) -> Project:
+        """Write the hls4ml project into ``folder``."""
+        report = self.supports(graph, options)
+        if not report.accepted:
+            lines = "; ".join(f"{n} ({op}): {why}" for n, op, why in report.refused)
+            raise BackendError(f"hls4ml cannot take the model: {lines}")
+        graph = self.lower(graph, options)
+        check_layer_names(options, [n.name for n in graph.nodes])
+        _require_hls4ml()
+        stream = _is_stream(graph, options)
+        described = layer_list(graph, stream)
+        config = self._config(graph, board, options, folder, stream, described.precisions)
+        model = _build(config, described, graph)
+        folder.mkdir(parents=True, exist_ok=True)
+        _quietly(model.write)
+        shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+        ports: dict[str, list[dict[str, object]]] = {"inputs": [], "outputs": []}
+        for kind, tensors, found in (
+            ("inputs", [i.tensor for i in graph.inputs], model.get_input_variables()),
+            ("outputs", [o.tensor for o in graph.outputs], model.get_output_variables()),
+        ):
+            for tensor, variable in zip(tensors, found, strict=True):
+                ports[kind].append({"tensor": tensor, "type": variable.type.name, "size": graph.tensors[tensor].size})
+        _repair_axi_types(folder)
+        shutil.copy(CSIM_HEADER, folder / CSIM_HEADER.name)
+        write_driver(folder, TOP, stream, ports)
+        return Project(
+            folder,
+            graph,
+            {i.tensor: transport(graph.tensors[i.tensor].itype) for i in graph.inputs},
+            {o.tensor: transport(graph.tensors[o.tensor].itype) for o in graph.outputs},
+            estimate(graph, options),
+        )
+
+    def _config(
+        self, graph: Graph, board: Board, options: Hls4mlOptions, folder: Path, stream: bool,
+        precisions: dict[str, dict[str, str]],
+    ) -> dict[str, Any]:  # fmt: skip
+        layers: dict[str, Any] = {}
+        for name, precision in precisions.items():
+            own = options.layers.get(name)
+            layers[name] = {
+                "Precision": precision,
+                "ReuseFactor": (own.reuse_factor if own else None) or options.reuse_factor,
+                "Strategy": ((own.strategy if own else None) or options.strategy).capitalize(),
+            }
+        clock = options.clock_mhz or board.clock_mhz
+        config: dict[str, Any] = {
+            "OutputDir": str(folder), "ProjectName": TOP, "Backend": HLS4ML_BACKENDS[options.tool], "Part": board.part,
+            "ClockPeriod": round(1000 / clock, 3), "ClockUncertainty": "12.5%",
+            "IOType": "io_stream" if stream else "io_parallel",
+            "HLSConfig": {
+                "Model": {
+                    "Precision": {"default": "ap_int<32>"}, "ReuseFactor": options.reuse_factor,
+                    "Strategy": options.strategy.capitalize(),
+                },
+                "LayerName": layers,
+            },
+            "WriterConfig": {
+                "Namespace": None, "WriteWeightsTxt": False, "WriteTar": False, "TBOutputStream": "both",
+                "WriteEmulationConstants": False,
+            },
+        }  # fmt: skip
+        if options.tool == "vivado-accelerator":
+            if board.hls4ml_board is None:
+                raise BackendError(
+                    f"board {board.name}: hls4ml's VivadoAccelerator does not know it; use the option tool=vitis"
+                )
+            into, out = graph.tensors[graph.inputs[0].tensor], graph.tensors[graph.outputs[0].tensor]
+            config["AcceleratorConfig"] = {
+                "Board": board.hls4ml_board, "Interface": "axi_stream", "Driver": "python",
+                "Precision": {"Input": _axi(into.itype), "Output": _axi(out.itype)},
+            }  # fmt: skip
+        return config
+
+
+def transport(itype: IntType) -> Transport:
+    """One element per beat, rounded up to 8, 16, 32 or 64 bits: the widths that an AXI DMA stream can have."""
+    bits = max(8, 1 << math.ceil(math.log2(itype.bits)))
+    return Transport(bits, itype.signed)
+
+
+def _axi(itype: IntType) -> str:
+    t = transport(itype)
+    return f"ap_{'' if t.signed else 'u'}int<{t.bits}>"
+
+
+def _is_stream(graph: Graph, options: Hls4mlOptions) -> bool:
+    if options.io_type != "auto":
+        return options.io_type == "stream"
+    return any(len(t.shape) == 3 and t.shape[0] * t.shape[1] > 1 for t in graph.tensors.values())
+
+
+def _repair_axi_types(folder: Path) -> None:
+    """hls4ml 1.3.0 writes ``typedef uint<8> T_in`` for integer AXI types, which is no C++."""
+    header = folder / "firmware" / f"{TOP}_axi.h"
+    if header.exists():
+        text = header.read_text()
+        header.write_text(re.sub(r"typedef (u?)int<(\d+)> (T_in|T_out);", r"typedef ap_\1int<\2> \3;", text))
+
+
+def _require_hls4ml() -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import hls4ml  # noqa: F401
+    except ImportError as error:
+        raise ToolMissingError(f"the hls4ml backend needs hls4ml: pip install 'bitwright[hls4ml]' ({error})") from None
+
+
+def _build(config: dict[str, Any], described: Any, graph: Graph) -> Any:
+    from hls4ml.model import ModelGraph
+
+    from bitwright.compile.backends.hls4ml.layers import register
+
+    register(config["Backend"])
+    inputs = [described.names[i.tensor] for i in graph.inputs]
+    outputs = [described.names[o.tensor] for o in graph.outputs]
+
+    def make() -> Any:
+        return ModelGraph.from_layer_list(config, described.layers, inputs, outputs)
+
+    try:
+        model = _quietly(make)
+    except Exception as error:  # hls4ml raises bare Exception
+        raise BackendError(f"hls4ml refuses the model: {type(error).__name__}: {error}") from error
+    silent = [n.name for n in model.get_layers() if n.class_name != "Input" and not n.get_attr("function_cpp")]
+    if silent:
+        raise BackendError(f"hls4ml leaves out layers without a word: {silent}; please report this")
+    return model
+
+
+def _quietly(call: Any) -> Any:
+    """hls4ml prints as it works; keep the user's terminal for results."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            return call()
+    finally:
+        logging.disable(level)
+
+
+def estimate(graph: Graph, options: Hls4mlOptions) -> dict[str, Any]:
+    """Analytical figures (no HLS run): work, memory, and multipliers at the chosen reuse factors."""
+    macs = weights = bits = multipliers = 0
+    for node in graph.nodes:
+        cost = node.cost(graph.inputs_of(node), graph.tensors[node.output])
+        own = options.layers.get(node.name)
+        reuse = (own.reuse_factor if own else None) or options.reuse_factor
+        macs, weights, bits = macs + cost.macs, weights + cost.weights, bits + cost.weight_bits
+        if cost.macs:
+            multipliers += math.ceil(cost.weights / reuse)
+    return {
+        "kind": "analytical", "macs_per_frame": macs, "weights": weights, "weight_bits": bits,
+        "parallel_multiplications": multipliers,
+    }  # fmt: skip

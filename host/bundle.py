@@ -1,0 +1,171 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Reads a bundle (docs/bundle.md) and checks that it is whole and fits."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.host.errors import BundleError
+from bitwright.host.tensors import MODES, Beat, Quantizer
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class InputPort:
+    """A model input: shape per sample as in the model; tensor axis i is model axis perm[i]."""
+
+    name: str
+    shape: tuple[int, ...]
+    tensor: str
+    tensor_shape: tuple[int, ...]
+    perm: tuple[int, ...]
+    lo: int
+    hi: int
+    quantizer: Quantizer | None
+    beat: Beat
+
+    def to_tensor(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Model layout to tensor layout, batch first in both."""
+        return q.transpose(0, *(p + 1 for p in self.perm))
+
+
+@dataclass(frozen=True)
+class OutputPort:
+    """A model output: model axis i is tensor axis perm[i]; real = scale * q + offset, then the host operations."""
+
+    name: str
+    shape: tuple[int, ...]
+    tensor: str
+    tensor_shape: tuple[int, ...]
+    perm: tuple[int, ...]
+    scale: NDArray[np.float64] | None
+    offset: NDArray[np.float64] | None
+    host_ops: tuple[tuple[str, Mapping[str, Any]], ...]
+    beat: Beat
+
+    def to_model(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Tensor layout to model layout, batch first in both."""
+        return q.transpose(0, *(p + 1 for p in self.perm))
+
+    @property
+    def channel_axis(self) -> int | None:
+        """Model axis (batch counted) of per-channel scales: that of the tensor's last axis."""
+        return self.perm.index(len(self.perm) - 1) + 1 if self.perm else None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A checked bundle."""
+
+    root: Path
+    manifest: Mapping[str, Any]
+    inputs: tuple[InputPort, ...]
+    outputs: tuple[OutputPort, ...]
+
+    @property
+    def program(self) -> Path:
+        """Folder of the integer program (graph.json, constants.npz)."""
+        return self.root / str(self.manifest["program"])
+
+    @property
+    def project(self) -> Path | None:
+        """Folder of the backend's project."""
+        name = self.manifest.get("project")
+        return self.root / str(name) if name else None
+
+    def artifact(self, kind: str) -> Path | None:
+        """'bitstream' or 'hwh', if built."""
+        name = self.manifest["artifacts"].get(kind)
+        return self.root / str(name) if name else None
+
+    def golden(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
+        """Golden integers by tensor name: inputs, outputs; (frames, *tensor shape)."""
+        both = self.manifest["golden"]
+        return self._arrays(both["inputs"]), self._arrays(both["outputs"])
+
+    def _arrays(self, files: Mapping[str, str]) -> dict[str, NDArray[np.int64]]:
+        return {name: np.load(self.root / file, allow_pickle=False).astype(np.int64) for name, file in files.items()}
+
+
+def load_bundle(folder: str | Path, check_hashes: bool = True) -> Bundle:
+    """Read a bundle. Raises BundleError: missing, another schema, a changed or missing file, a broken field."""
+    root = Path(folder)
+    path = root / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{root}: not a bundle (it has no {MANIFEST}); make one with `bitwright compile`") from None
+    except NotADirectoryError:
+        raise BundleError(f"{root}: a bundle is a folder, this is a file") from None
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BundleError(f"{path}: not valid JSON ({error}); compile the model again") from None
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        found = manifest.get("schema") if isinstance(manifest, dict) else None
+        raise BundleError(f"{path}: schema {found!r}, this runtime reads {SCHEMA}; compile the model again")
+    if check_hashes:
+        _check_files(root, manifest)
+    try:
+        inputs = tuple(_input(p) for p in manifest["inputs"])
+        outputs = tuple(_output(p) for p in manifest["outputs"])
+        _ = manifest["program"], manifest["artifacts"]["bitstream"], manifest["board"], manifest["part"]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise BundleError(f"{path}: a field is missing or broken ({error}); compile the model again") from None
+    return Bundle(root, manifest, inputs, outputs)
+
+
+def _check_files(root: Path, manifest: Mapping[str, Any]) -> None:
+    for name, digest in manifest.get("files", {}).items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise BundleError(f"{root / MANIFEST}: the file {name!r} lies outside the bundle; do not use this bundle")
+        try:
+            found = hashlib.sha256((root / name).read_bytes()).hexdigest()
+        except OSError as error:
+            raise BundleError(f"{root / name}: cannot be read: {error.strerror}; compile the model again") from None
+        if found != digest:
+            raise BundleError(
+                f"{root / name}: sha256 {found[:12]}… is not {digest[:12]}… of the manifest: changed or damaged"
+            )
+
+
+def _input(p: Mapping[str, Any]) -> InputPort:
+    quantizer = None
+    if p["quantize"] is not None:
+        q = p["quantize"]
+        if q["rounding"] not in MODES:
+            raise ValueError(f"rounding {q['rounding']}")
+        quantizer = Quantizer(
+            Fraction(q["scale"]), q["zero_point"], q["lo"], q["hi"], q["rounding"], q["zero_point_inside"]
+        )
+    return InputPort(
+        p["name"], tuple(p["shape"]), p["tensor"], tuple(p["tensor_shape"]), tuple(p["perm"]), p["lo"], p["hi"],
+        quantizer, Beat(p["beat"]["bits"], p["beat"]["signed"]),
+    )  # fmt: skip
+
+
+def _output(p: Mapping[str, Any]) -> OutputPort:
+    scale = offset = None
+    if p["affine"] is not None:
+        shape = tuple(p["affine"]["shape"])
+        scale, offset = (
+            np.asarray([float(Fraction(v)) for v in p["affine"][k]]).reshape(shape) for k in ("scale", "offset")
+        )
+    ops = tuple((o["op"], dict(o["attributes"])) for o in p["host_ops"])
+    return OutputPort(
+        p["name"], tuple(p["shape"]), p["tensor"], tuple(p["tensor_shape"]), tuple(p["perm"]), scale, offset, ops,
+        Beat(p["beat"]["bits"], p["beat"]["signed"]),
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Execution of a QONNX model with qonnx's own executor, in batches. Needs qonnx, not torch."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from bitwright.errors import ModelError, ToolMissingError
+
+_BATCH = 60
+
+#: One activation quantizer on N samples: its scale, and the float32 tensors (N, ...) before and after it.
+QuantizerTrace = tuple[float, NDArray[np.float32], NDArray[np.float32]]
+
+
+def run_qonnx(proto: onnx.ModelProto, images: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Outputs (N, ...) for ``images`` (N, ...), whatever the batch size in the file.
+
+    Raises:
+        ToolMissingError: qonnx is not installed.
+        ModelError: the shape of the images is not that of the model input.
+    """
+    clean = _clean(proto, images)
+    parts: list[NDArray[np.float32]] = []
+    batched, size = None, 0
+    for start in range(0, len(images), _BATCH):
+        part = images[start : start + _BATCH]
+        if len(part) != size:
+            batched, size = _with_batch(clean, len(part)), len(part)
+        parts.append(_execute(batched, part)[clean.graph.output[0].name])
+    return np.concatenate(parts)
+
+
+def trace_quantizers(proto: onnx.ModelProto, images: NDArray[np.float32]) -> list[QuantizerTrace]:
+    """Every activation quantizer of the model, in the order of execution, on a few images (N, ...)."""
+    clean = _clean(proto, images)
+    context = _execute(_with_batch(clean, len(images)), images)
+    return [
+        (float(context[node.input[1]]), context[node.input[0]], context[node.output[0]])
+        for node in clean.graph.node
+        if node.op_type == "Quant" and clean.get_initializer(node.input[0]) is None
+    ]
+
+
+def _clean(proto: onnx.ModelProto, images: NDArray[np.float32]) -> Any:
+    try:
+        import onnxruntime
+        from qonnx.core.modelwrapper import ModelWrapper
+        from qonnx.util.cleanup import cleanup_model
+    except ImportError as error:
+        raise ToolMissingError(
+            "executing a QONNX model needs qonnx, which is not installed: pip install 'bitwright[hls4ml]'"
+        ) from error
+    onnxruntime.set_default_logger_severity(4)
+    logging.getLogger("qonnx").setLevel(logging.ERROR)
+    clean = cleanup_model(ModelWrapper(copy.deepcopy(proto)))
+    name = clean.graph.input[0].name
+    sample = tuple(clean.get_tensor_shape(name)[1:])
+    if images.shape[1:] != sample:
+        raise ModelError(f"input '{name}': samples must have shape {sample}, got {images.shape[1:]}")
+    return clean
+
+
+def _with_batch(clean: Any, size: int) -> Any:
+    from qonnx.transformation.change_batchsize import ChangeBatchSize
+    from qonnx.transformation.infer_shapes import InferShapes
+
+    return clean.transform(ChangeBatchSize(size)).transform(InferShapes())
+
+
+def _execute(model: Any, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Every tensor of the graph by name."""
+    from qonnx.core.onnx_exec import execute_onnx
+
+    context: dict[str, NDArray[np.float32]] = execute_onnx(
+        model, {model.graph.input[0].name: images}, return_full_exec_context=True
+    )
+    return context
