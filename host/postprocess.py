@@ -22,7 +22,7 @@ def dequantize(
         assert axis is not None
         shape = [-1 if k == axis else 1 for k in range(q.ndim)]
         scale, offset = scale.reshape(shape), offset.reshape(shape)
-    return (q.astype(np.float64) * scale + offset).astype(np.float32)
+    return np.asarray(q.astype(np.float64) * scale + offset, np.float32)
 
 
 def apply(y: NDArray[np.float32], op: str, attributes: Mapping[str, Any]) -> NDArray[np.float32]:
@@ -32,7 +32,7 @@ def apply(y: NDArray[np.float32], op: str, attributes: Mapping[str, Any]) -> NDA
         axis = int(attributes["axis"])
         shifted = wide - wide.max(axis=axis, keepdims=True)
         log = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
-        return (log if op == "LogSoftmax" else np.exp(log)).astype(np.float32)
+        return np.asarray(log if op == "LogSoftmax" else np.exp(log), np.float32)
     if op == "Sigmoid":
         tail = np.exp(-np.abs(wide))
         return np.asarray(np.where(wide >= 0, 1 / (1 + tail), tail / (1 + tail)), np.float32)
