@@ -46,6 +46,22 @@ lint: $(VENV)/.made-for-dev ## ruff and mypy (on an installed copy of the packag
 test: lint ## what CI runs: lint and every test that is neither slow nor in need of torch
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not qat"
 
+.PHONY: test-qat
+test-qat: $(QAT_VENV)/.made-for-dev,qat ## tests that train and export with torch and brevitas
+	$(abspath $(QAT_VENV))/bin/python -m pytest -n $(JOBS) -m "qat and not slow"
+
+.PHONY: test-all
+test-all: lint $(QAT_VENV)/.made-for-dev,qat ## every test, the slow ones too (an hour)
+	$(abspath $(QAT_VENV))/bin/python -m pytest -n $(JOBS)
+
+.PHONY: demo
+demo: $(VENV)/.made-for-demo ## the main job on the digits networks: compile, verify, run on the simulated board
+	$(BIN)/python examples/digits/demo.py
+
+.PHONY: bench-sim
+bench-sim: $(VENV)/.made-for-demo ## speed of the simulators against qonnx and float onnxruntime; OUT=FILE.json keeps the figures
+	$(BIN)/python -m benchmarks.bench_sim $(if $(OUT),--json $(OUT))
+
 .PHONY: clean
 clean: ## remove what the other targets made, the environments too
 	rm -rf build dist out .venv .venv-qat .mypy_cache .ruff_cache .pytest_cache .hypothesis

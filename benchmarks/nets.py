@@ -14,7 +14,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 QONNX = "qonnx.custom_op.general"
 #: (expansion, channels, repeats, stride) of MobileNetV2, table 2 of Sandler et al., 2018.
-MOBILENET_V2 = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+MOBILENET_V2 = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
 
 
 class _Net:
