@@ -138,7 +138,8 @@ def _check_files(root: Path, manifest: Mapping[str, Any]) -> None:
             raise BundleError(f"{root / name}: cannot be read: {error.strerror}; compile the model again") from None
         if found != digest:
             raise BundleError(
-                f"{root / name}: sha256 {found[:12]}… is not {digest[:12]}… of the manifest: changed or damaged"
+                f"{root / name}: sha256 {found[:12]}… is not {digest[:12]}… of the manifest: "
+                "changed or damaged; compile the model again"
             )
 
 

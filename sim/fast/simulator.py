@@ -20,8 +20,8 @@ from bitwright.sim.reference import checked_input
 
 #: Rewrites that would move a requantization's constants into weights or biases and round them anew.
 FORBIDDEN_REWRITES = [
-    "ConvAddFusion", "ConvMulFusion", "ConvBNFusion", "MatmulBNFusion", "MatMulAddFusion", "MatMulScaleFusion",
-    "ConvAddActivationFusion", "GemmActivationFusion", "GemmSumFusion", "PadFusion",
+    "ConvAddFusion", "ConvMulFusion", "MatMulAddFusion", "MatMulScaleFusion",
+    "ConvAddActivationFusion", "GemmActivationFusion", "GemmSumFusion", "Pad_Fusion",
 ]  # fmt: skip
 
 
