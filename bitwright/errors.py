@@ -40,6 +40,9 @@ class UnsupportedModelError(ModelError):
     def __init__(self, file: str, problems: list[tuple[str, str, str]]) -> None:
         self.file = file
         self.problems = problems
+        if len(problems) == 1:
+            node, op, reason = problems[0]
+            super().__init__(f"{file}: {node} ({op}) cannot be compiled to integers: {reason}")
+            return
         lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in problems)
-        plural = "node" if len(problems) == 1 else "nodes"
-        super().__init__(f"{file}: {len(problems)} {plural} cannot be compiled to integers:{lines}")
+        super().__init__(f"{file}: {len(problems)} nodes cannot be compiled to integers:{lines}")
