@@ -1,0 +1,120 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Requantization synthesis: the integer form equals the exact function at every integer of the range."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bitwright.compile.ir import IntType, Tensor
+from bitwright.compile.ir.exact import sqrt_fraction
+from bitwright.compile.ir.ops import Add, Requantize, Threshold
+from bitwright.compile.ir.requant import NotExactError, round_ratio, synthesize, synthesize_sum
+from bitwright.compile.ir.types import fractions
+
+MODES = ("ROUND", "FLOOR", "CEIL", "UP", "DOWN", "HALF_UP", "HALF_DOWN")
+floats = st.floats(-4, 4, width=32).map(Fraction)
+ratios = st.builds(Fraction, st.integers(-40, 40), st.integers(1, 24))
+
+
+def tensor(lo: list[int], hi: list[int]) -> Tensor:
+    bounds = np.asarray(lo, np.int64), np.asarray(hi, np.int64)
+    return Tensor("x", (len(lo),), IntType(48, True), *bounds)
+
+
+def round_by_definition(v: Fraction, mode: str) -> int:
+    """After qonnx 1.0.0, custom_op/general/intquant.py, with numpy's float functions replaced by exact ones."""
+    sign, size = (-1 if v < 0 else 1), abs(v)
+    return {
+        "ROUND": lambda: round(v),
+        "FLOOR": lambda: v.__floor__(),
+        "CEIL": lambda: v.__ceil__(),
+        "UP": lambda: sign * size.__ceil__(),
+        "DOWN": lambda: sign * size.__floor__(),
+        "HALF_UP": lambda: sign * (size + Fraction(1, 2)).__floor__(),
+        "HALF_DOWN": lambda: sign * (size - Fraction(1, 2)).__ceil__(),
+    }[mode]()
+
+
+@settings(max_examples=400, deadline=None)
+@given(v=st.one_of(floats, ratios), mode=st.sampled_from(MODES))
+def test_rounding_modes(v: Fraction, mode: str) -> None:
+    assert round_ratio(v.numerator, v.denominator, mode) == round_by_definition(v, mode)
+
+
+@settings(max_examples=500, deadline=None)
+@given(data=st.data(), mode=st.sampled_from(MODES), offset=st.integers(-5, 5), bits=st.integers(1, 8))
+def test_every_integer_of_the_range(data: st.DataObject, mode: str, offset: int, bits: int) -> None:
+    channels = data.draw(st.integers(1, 3))
+    draw = lambda s: [data.draw(s) for _ in range(channels)]  # noqa: E731
+    a, b = draw(st.one_of(floats, ratios)), draw(st.one_of(floats, ratios))
+    lows, spans = draw(st.integers(-2000, 0)), draw(st.integers(0, 2000))
+    x = tensor(lows, [lo + s for lo, s in zip(lows, spans, strict=True)])
+    lo, hi = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    found = synthesize(
+        fractions(a), fractions(b), mode, np.asarray([lo]), np.asarray([hi]), x, IntType(8, True), offset
+    )
+    node = found.cls(name="y", inputs=("x",), output="y", **found.fields)
+    assert isinstance(node, (Requantize, Threshold))
+    for c in range(channels):
+        q = np.arange(x.lo[c], x.hi[c] + 1)
+        got = node.compute(np.repeat(q[:, None], channels, axis=1))[:, c]
+        want = [min(max(round_by_definition(a[c] * int(v) + b[c], mode) + offset, lo), hi) for v in q]
+        assert got.tolist() == want, (a[c], b[c], found)
+
+
+@settings(max_examples=40, deadline=None)
+@given(scales=st.lists(st.floats(2**-6, 2, width=32), min_size=2, max_size=2), b=floats, bits=st.integers(2, 5))
+def test_sums_of_two_branches(scales: list[float], b: Fraction, bits: int) -> None:
+    top = (1 << bits) - 1
+    xs = [tensor([0], [top]), tensor([-(top // 2)], [top // 2])]
+    a = [fractions([Fraction(s)]) for s in scales]
+    lo, hi = np.asarray([-8]), np.asarray([7])
+    try:
+        multipliers, found = synthesize_sum(a, fractions([b]), "ROUND", lo, hi, xs, IntType(4, True))
+    except NotExactError:
+        return
+    p, q = np.meshgrid(np.arange(top + 1), np.arange(-(top // 2), top // 2 + 1))
+    total = Add(name="s", inputs=("p", "q"), output="s", multipliers=multipliers).compute(
+        p.reshape(-1, 1), q.reshape(-1, 1)
+    )
+    got = found.cls(name="y", inputs=("s",), output="y", **found.fields).compute(total)[:, 0]
+    exact = [
+        Fraction(scales[0]) * int(i) + Fraction(scales[1]) * int(j) + b for i, j in zip(p.flat, q.flat, strict=True)
+    ]
+    assert got.tolist() == [min(max(round(v), -8), 7) for v in exact]
+
+
+def test_a_thousand_channels_take_less_than_two_seconds() -> None:
+    import time
+
+    rng = np.random.default_rng(0)
+    a = fractions(rng.uniform(1e-4, 1e-3, 1024).astype(np.float32))
+    b = fractions(rng.normal(scale=20, size=1024).astype(np.float32))
+    x = tensor([-200_000] * 1024, [200_000] * 1024)
+    start = time.perf_counter()
+    found = synthesize(a, b, "ROUND", np.asarray([0]), np.asarray([255]), x, IntType(8, False))
+    assert found.cls is Requantize and time.perf_counter() - start < 2
+
+
+def test_unprovable_is_an_error() -> None:
+    with pytest.raises(NotExactError, match="too many"):
+        synthesize(
+            fractions([Fraction(1, 3)]), fractions([Fraction(1, 7)]), "ROUND", np.asarray([-(1 << 40)]),
+            np.asarray([1 << 40]), tensor([-(1 << 30)], [1 << 30]), IntType(48, True),
+        )  # fmt: skip
+
+
+@given(n=st.integers(1, 10**12), d=st.integers(1, 10**12))
+def test_square_roots(n: int, d: int) -> None:
+    x = Fraction(n, d)
+    root, exact = sqrt_fraction(x)
+    assert exact == (root * root == x)
+    assert root * root <= x < (root * (1 + Fraction(1, 2**255))) ** 2
+    assert sqrt_fraction(x * x) == (x, True)
