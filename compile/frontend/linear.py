@@ -106,7 +106,11 @@ def from_rows(call: Call, name: str, rank: int) -> tuple[str, tuple[int, ...]]:
 @handles("Conv", domain="channels_last")
 def conv(call: Call) -> Value:
     """Convolution with constant weights (O, C / group, kH, kW)."""
-    return convolve(call, call.value(), call.const(1, "the weight"), call.optional_const(2, "the bias"))
+    weight = call.const(1, "the weight")
+    if call.channels_last:  # qonnx keeps these weights (O, kH, kW, C / group)
+        rank = weight.data.ndim
+        weight = weight.transposed((0, rank - 1, *range(1, rank - 1)))
+    return convolve(call, call.value(), weight, call.optional_const(2, "the bias"))
 
 
 def convolve(call: Call, x: Value, weight: Const, bias: Const | None) -> Value:

@@ -56,6 +56,11 @@ class Const:
     def shape(self) -> tuple[int, ...]:
         return tuple(self.data.shape)
 
+    def transposed(self, perm: tuple[int, ...]) -> Const:
+        """The constant with its axes in another order."""
+        q, scale, zero = (None if x is None else x.transpose(perm) for x in (self.q, self.scale, self.zero))
+        return Const(self.data.transpose(perm), self.elem, q, scale, zero)
+
     def exact(self) -> FractionArray:
         """All values as exact fractions."""
         if self.q is None or self.scale is None or self.zero is None:
