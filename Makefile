@@ -39,7 +39,7 @@ lint: $(VENV)/.made-for-dev ## ruff and mypy (on an installed copy of the packag
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@rm -rf build/typecheck
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/typecheck .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cd build/typecheck && $(BIN)/mypy --config-file ../../pyproject.toml -p bitwright
 
 .PHONY: test
