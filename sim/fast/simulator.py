@@ -16,6 +16,7 @@ from bitwright.compile.ir import Graph
 from bitwright.compile.ir.ops import Node
 from bitwright.compile.ir.types import IntArray
 from bitwright.sim.fast.emit import Inexact, Segment, emit_node, feed_dtype
+from bitwright.sim.fast.native import HOW, NativeProgram
 from bitwright.sim.reference import checked_input
 
 #: Rewrites that would move a requantization's constants into weights or biases and round them anew.
@@ -46,18 +47,29 @@ class FastSimulator:
 
     Args:
         graph: a validated graph.
-        threads: of onnxruntime; None for one per core.
+        threads: None for one per core.
+        native: use the native kernels for graphs that they cover.
 
     Attributes:
         plan: a `Step` for every node.
+        native_refused: why the native kernels do not run this graph, or None.
     """
 
-    def __init__(self, graph: Graph, threads: int | None = None) -> None:
+    def __init__(self, graph: Graph, threads: int | None = None, native: bool = True) -> None:
         self.graph = graph
         self.plan: list[Step] = []
+        self.native_refused: str | None = None if native else "switched off"
         self._threads = threads or 0
         self._stages: list[_Session | Node] = []
-        self._compile()
+        self._native: NativeProgram | None = None
+        try:
+            if native:
+                self._native = NativeProgram(graph, threads)
+                self.plan = [Step(n.name, n.op, HOW) for n in graph.nodes]
+        except Inexact as reason:
+            self.native_refused = str(reason)
+        if self._native is None:
+            self._compile()
         widest = max((t.size for t in graph.tensors.values()), default=1)
         #: Frames per chunk: about 2**24 values in the widest tensor.
         self.chunk = max(1, min(256, (1 << 24) // max(widest, 1)))
@@ -122,6 +134,8 @@ class FastSimulator:
         return {n: np.concatenate([p[n] for p in parts]) for n in parts[0]}
 
     def _chunk(self, values: dict[str, IntArray]) -> dict[str, IntArray]:
+        if self._native is not None:
+            return self._native.run(values)
         tensors = self.graph.tensors
         for stage in self._stages:
             if isinstance(stage, Node):

@@ -24,6 +24,8 @@ from bitwright.compile.ir.types import IntArray, Tensor
 
 #: More (channel, level) pairs than these are not checked; the integers are used instead.
 MAX_STEPS = 1 << 22
+#: Neighbouring floats of the slope that are tried on either side.
+NEIGHBOURS = 24
 
 
 @dataclass(frozen=True)
@@ -75,15 +77,26 @@ def _candidates(
     if node.rounding == "half_even":  # the integers as they stand; exact when a and b are
         yield FloatForm(_small(a), _small((add / unit).astype(dtype)), lo, hi, True, node.offset)
     # floor(q*a + b) >= y and < y + 1 at every point that the clamp does not hold: an interval for b, whose middle
-    # leaves the widest margins.
-    slope = points * a.astype(np.float64)
-    low = np.where(want <= parts[2], -np.inf, want - slope).max(axis=0)
-    high = np.where(want >= parts[3], np.inf, want + 1 - slope).min(axis=0)
-    plain = add / unit + node.offset + (0.5 if node.rounding == "half_even" else 0.0)
-    with np.errstate(invalid="ignore"):
-        middle = (low + high) / 2
-    b = np.where(np.isfinite(middle), middle, np.clip(plain, low + 0.5, high - 0.5))
-    yield FloatForm(_small(a), _small(b.astype(dtype)), lo, hi)
+    # leaves the widest margins. Where it is too narrow for the float type, a neighbour of a may do.
+    plain = np.broadcast_to(add / unit + node.offset + (0.5 if node.rounding == "half_even" else 0.0), a.shape)
+    bounds = [np.broadcast_to(v, a.shape) for v in (lo, hi)]
+    found_a, found_b = a.copy(), plain.astype(dtype)
+    left = np.arange(a.size)  # channels that have no form yet
+    for ulps in sorted(range(-NEIGHBOURS, NEIGHBOURS + 1), key=abs):
+        near = (a[left] + ulps * np.spacing(a[left])).astype(dtype)
+        q, y = points[:, left], want[:, left]
+        slope = q * near.astype(np.float64)
+        low = np.where(y <= parts[2][left], -np.inf, y - slope).max(axis=0)
+        high = np.where(y >= parts[3][left], np.inf, y + 1 - slope).min(axis=0)
+        with np.errstate(invalid="ignore"):
+            middle = (low + high) / 2
+        b = np.where(np.isfinite(middle), middle, np.clip(plain[left], low + 0.5, high - 0.5)).astype(dtype)
+        found_a[left], found_b[left] = near, b
+        form = FloatForm(near, b, bounds[0][left], bounds[1][left])
+        left = left[(form(q.astype(dtype)).astype(np.int64) != y).any(axis=0)]
+        if not left.size:
+            break
+    yield FloatForm(_small(found_a), _small(found_b), lo, hi)
 
 
 def _small(x: NDArray[Any]) -> NDArray[Any]:

@@ -1,0 +1,290 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Runs whole graphs on the native kernels (kernels.cpp), compiled with g++ when they are first needed.
+
+Every accumulator is an exact int32 sum of int16 products; the requantization behind it is fused and proven in float32
+(staircase.py). A graph that holds anything else is left to onnxruntime.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.compile.ir import Graph, Tensor
+from bitwright.compile.ir.ops import Add, Conv2d, Dense, Node, Requantize, Reshape, SumPool2d
+from bitwright.compile.ir.types import IntArray
+from bitwright.sim.fast.emit import Inexact, magnitude, work
+from bitwright.sim.fast.staircase import FloatForm, float_form
+
+SOURCE = Path(__file__).with_name("kernels.cpp")
+FLAGS = ("-O3", "-mavx2", "-fopenmp", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++17")
+BLOCK = 16
+INT16 = np.iinfo(np.int16)
+#: Order of 16 channels after unpacklo / unpackhi of two registers; packs brings it back (kernels.cpp).
+UNPACKED = np.asarray([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15])
+HOW = "int16 products summed in int32, requantization fused"
+
+
+@cache
+def library() -> ctypes.CDLL:
+    """The compiled kernels. Raises Inexact with the reason why there are none."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        flags = ""
+    if "avx2" not in flags:
+        raise Inexact("the processor has no AVX2")
+    compiler = shutil.which(os.environ.get("CXX", "g++"))
+    if compiler is None:
+        raise Inexact("no C++ compiler")
+    digest = hashlib.sha256(SOURCE.read_bytes() + " ".join(FLAGS).encode()).hexdigest()[:24]
+    folder = Path(tempfile.gettempdir()) / f"bitwright-kernels-{os.getuid()}"
+    target = folder / f"{digest}.so"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if not target.exists():
+            partial = target.with_suffix(f".{os.getpid()}")
+            command = [compiler, *FLAGS, str(SOURCE), "-o", str(partial)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+            if done.returncode != 0:
+                raise Inexact(f"the kernels do not compile: {done.stderr.strip().splitlines()[-1:]}")
+            partial.replace(target)
+        return ctypes.CDLL(str(target))
+    except OSError as error:
+        raise Inexact(f"the kernels cannot be loaded: {error}") from None
+
+
+def _pointer(x: NDArray[Any]) -> ctypes.c_void_p:
+    return ctypes.c_void_p(x.ctypes.data)
+
+
+class NativeProgram:
+    """A graph as a list of kernel calls.
+
+    Args:
+        graph: a validated graph.
+        threads: None for one per core.
+
+    Raises:
+        Inexact: some node has no kernel, or a bound does not hold; the message names it.
+    """
+
+    def __init__(self, graph: Graph, threads: int | None) -> None:
+        self._kernels = library()
+        self._kernels.bw_threads(threads or self._kernels.bw_cores())
+        self._graph = graph
+        self._consumers = graph.consumers()
+        self._aliases: dict[str, str] = {}
+        #: (kernel, tensors that it reads, tensor that it writes, call(batch, buffers))
+        self._calls: list[tuple[tuple[str, ...], str, Callable[[int, dict[str, NDArray[np.int16]]], None]]] = []
+        self._buffers: dict[int, dict[str, NDArray[np.int16]]] = {}
+        fused: set[str] = set()
+        for node in graph.nodes:
+            if node.name in fused:
+                continue
+            if isinstance(node, Reshape):
+                self._aliases[node.output] = self._root(node.inputs[0])
+                continue
+            fused.add(self._plan(node).name)
+        for name in (*(i.tensor for i in graph.inputs), *graph.output_tensors()):
+            self._fits_int16(graph.tensors[name])
+        self._last = {self._root(n): k for k, (reads, _, _) in enumerate(self._calls) for n in reads}
+        self._keep = {self._root(n) for n in graph.output_tensors()} | {i.tensor for i in graph.inputs}
+
+    def _root(self, name: str) -> str:
+        return self._aliases.get(name, name)
+
+    def _fits_int16(self, t: Tensor) -> None:
+        lo, hi = t.bounds
+        if lo < INT16.min or hi > INT16.max:
+            raise Inexact(f"{t.name} needs more than 16 bits")
+
+    def _plan(self, node: Node) -> Requantize:
+        """Plan a node together with the requantization behind it."""
+        readers = self._consumers[node.output]
+        behind = readers[0] if len(readers) == 1 else None
+        if not isinstance(behind, Requantize) or node.output in self._graph.output_tensors():
+            raise Inexact(f"{node.name} ({node.op}) is not followed by one requantization")
+        for name in (*node.inputs, behind.output):
+            self._fits_int16(self._graph.tensors[name])
+        if isinstance(node, (Conv2d, Dense)):
+            self._plan_linear(node, behind)
+        elif isinstance(node, Add):
+            self._plan_add(node, behind)
+        elif isinstance(node, SumPool2d):
+            self._plan_pool(node, behind)
+        else:
+            raise Inexact(f"{node.name} ({node.op}) has no native kernel")
+        return behind
+
+    def _form(self, behind: Requantize, acc: Tensor, dtype: Any = np.float32) -> FloatForm:
+        form = float_form(behind, acc, dtype)
+        if form is None or form.nearest:
+            raise Inexact(f"{behind.name} has no {np.dtype(dtype)} form with floor")
+        return form
+
+    def _table(self, form: FloatForm, channels: int, order: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        rows = np.stack([np.broadcast_to(v, (channels,)) for v in (form.a, form.b, form.lo, form.hi)])
+        return np.ascontiguousarray(rows if order is None else rows[:, order], np.float32)
+
+    def _plan_linear(self, node: Conv2d | Dense, behind: Requantize) -> None:
+        graph, kernels = self._graph, self._kernels
+        x, acc = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+        weight = node.weight if isinstance(node, Conv2d) else node.weight[None, None]
+        groups = node.groups if isinstance(node, Conv2d) else 1
+        start = -node.zero_point * weight.sum(axis=(0, 1, 2))
+        total = work(weight, x, 0, groups) + int(np.abs(start).max())
+        if isinstance(node, Conv2d) and any(node.pads):
+            total += abs(node.zero_point) * int(np.abs(weight).sum(axis=(0, 1, 2)).max())
+        if total >= 1 << 31 or int(np.abs(weight).max()) > INT16.max:
+            raise Inexact(f"{node.name}: a sum may reach {total}, or a weight has more than 16 bits")
+        form = self._form(behind, acc)
+        reads, writes = node.inputs, behind.output
+        if groups > 1:
+            assert isinstance(node, Conv2d)
+            self._plan_depthwise(node, behind, start, form)
+            return
+        outputs = acc.channels
+        padded = -(-outputs // BLOCK) * BLOCK
+        packed = _packed(weight.reshape(-1, outputs), padded)
+        begin = np.pad(start, (0, padded - outputs)).astype(np.int32)
+        table = np.pad(self._table(form, outputs), ((0, 0), (0, padded - outputs)))
+        tables = [_pointer(t) for t in (packed, begin, table)]
+        depth = int(np.prod(weight.shape[:3]))
+        pointwise = isinstance(node, Dense) or (
+            weight.shape[:2] == (1, 1) and node.strides == (1, 1) and not any(node.pads)
+        )
+        rows = acc.size // outputs
+        shape = None if pointwise or isinstance(node, Dense) else _geometry(node, x, acc)
+        held = (packed, begin, table, shape)
+
+        def call(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> None:
+            source, target = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
+            if shape is None:
+                kernels.bw_dense(source, target, ctypes.c_long(batch * rows), depth, outputs, *tables)
+            else:
+                kernels.bw_conv(source, target, ctypes.c_long(batch), _pointer(shape), node.zero_point, *tables)
+
+        self._calls.append((reads, writes, call))
+
+    def _plan_depthwise(self, node: Conv2d, behind: Requantize, start: IntArray, form: FloatForm) -> None:
+        graph, kernels = self._graph, self._kernels
+        x, acc = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+        channels = acc.channels
+        if node.weight.shape[2] != 1 or node.groups != channels or channels % BLOCK:
+            raise Inexact(f"{node.name}: groups that are not depthwise with a multiple of {BLOCK} channels")
+        order = np.arange(channels) // BLOCK * BLOCK + UNPACKED[np.arange(channels) % BLOCK]
+        taps = node.weight.reshape(-1, channels)
+        taps = np.pad(taps, ((0, len(taps) % 2), (0, 0)))[:, order]
+        # (pairs, 2, blocks, 16) -> per block, per pair: the two taps of each channel side by side
+        packed = taps.reshape(-1, 2, channels // BLOCK, BLOCK).transpose(2, 0, 3, 1).astype(np.int16, order="C")
+        begin, table = np.ascontiguousarray(start[order], np.int32), self._table(form, channels, order)
+        shape = _geometry(node, x, acc)
+        tables = [_pointer(t) for t in (packed, begin, table)]
+        held = (packed, begin, table)
+        reads, writes = node.inputs, behind.output
+
+        def call(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> None:
+            kernels.bw_depthwise(
+                _pointer(b[self._root(reads[0])]), _pointer(b[writes]), ctypes.c_long(batch), _pointer(shape),
+                node.zero_point, *tables,
+            )  # fmt: skip
+
+        self._calls.append((reads, writes, call))
+
+    def _plan_add(self, node: Add, behind: Requantize) -> None:
+        acc = self._graph.tensors[node.output]
+        form = self._form(behind, acc, np.float64)
+        uniform = all(v.size == 1 for v in (form.a, form.b, form.lo, form.hi))
+        if len(node.inputs) != 2 or node.multipliers.shape[1] != 1 or not uniform:
+            raise Inexact(f"{node.name}: a sum with scales per channel or other than two inputs")
+        pairs = zip(node.inputs, node.multipliers, strict=True)
+        if sum(int((magnitude(self._graph.tensors[n]) * np.abs(m)).max()) for n, m in pairs) >= 1 << 53:
+            raise Inexact(f"{node.name}: the sum leaves float64")
+        values = (*node.multipliers[:, 0], form.a[0], form.b[0], form.lo[0], form.hi[0])
+        numbers = [ctypes.c_double(float(v)) for v in values]
+        reads, writes, size, kernels = node.inputs, behind.output, acc.size, self._kernels
+
+        def call(batch: int, b: dict[str, NDArray[np.int16]]) -> None:
+            one, two = (_pointer(b[self._root(n)]) for n in reads)
+            kernels.bw_add(one, two, _pointer(b[writes]), ctypes.c_long(batch * size), *numbers)
+
+        self._calls.append((reads, writes, call))
+
+    def _plan_pool(self, node: SumPool2d, behind: Requantize) -> None:
+        x, acc = self._graph.tensors[node.inputs[0]], self._graph.tensors[node.output]
+        if node.kernel != x.shape[:2] or any(node.pads):
+            raise Inexact(f"{node.name}: pooling that is not global")
+        table = self._table(self._form(behind, acc), acc.channels)
+        reads, writes, kernels = node.inputs, behind.output, self._kernels
+        positions = x.shape[0] * x.shape[1]
+
+        def call(batch: int, b: dict[str, NDArray[np.int16]]) -> None:
+            kernels.bw_pool(
+                _pointer(b[self._root(reads[0])]), _pointer(b[writes]), ctypes.c_long(batch), positions, acc.channels,
+                node.zero_point, _pointer(table),
+            )  # fmt: skip
+
+        self._calls.append((reads, writes, call))
+
+    def _allocate(self, batch: int) -> dict[str, NDArray[np.int16]]:
+        """Buffers for a batch size; a buffer is used again once nothing reads its tensor any more."""
+        if batch in self._buffers:
+            return self._buffers[batch]
+        tensors, free, buffers = self._graph.tensors, [], {}  # type: ignore[var-annotated]
+
+        def take(name: str) -> None:
+            need = batch * tensors[name].size + 2 * BLOCK  # kernels may read a little beyond the end
+            best = min((b for b in free if b.size >= need), key=lambda b: b.size, default=None)
+            if best is not None:
+                free[:] = [b for b in free if b is not best]
+            buffers[name] = np.zeros(need, np.int16) if best is None else best
+
+        for given in self._graph.inputs:
+            take(given.tensor)
+        for k, (reads, writes, _) in enumerate(self._calls):
+            take(writes)
+            free += [buffers[r] for r in {self._root(n) for n in reads} if self._last[r] == k and r not in self._keep]
+        self._buffers = {batch: buffers}
+        return buffers
+
+    def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
+        """Checked int64 inputs (batch, *shape) to int64 outputs."""
+        batch = len(next(iter(inputs.values())))
+        buffers = self._allocate(batch)
+        for name, x in inputs.items():
+            buffers[name][: x.size] = x.reshape(-1)
+        for _, _, call in self._calls:
+            call(batch, buffers)
+        results = {}
+        for name in sorted(self._graph.output_tensors()):
+            t = self._graph.tensors[name]
+            values = buffers[self._root(name)][: batch * t.size]
+            results[name] = values.astype(np.int64).reshape(batch, *t.shape)
+        return results
+
+
+def _packed(weight: IntArray, padded: int) -> NDArray[np.int16]:
+    """(depth, outputs) -> (blocks, pairs, 16, 2), zeros where depth or outputs are filled up."""
+    depth, outputs = weight.shape
+    filled = np.pad(weight, ((0, depth % 2), (0, padded - outputs)))
+    return filled.reshape(-1, 2, padded // BLOCK, BLOCK).transpose(2, 0, 3, 1).astype(np.int16, order="C")
+
+
+def _geometry(node: Conv2d, x: Tensor, acc: Tensor) -> NDArray[np.int32]:
+    return np.asarray(
+        [*x.shape, *acc.shape, *node.weight.shape[:2], *node.strides, *node.dilations, *node.pads[:2]], np.int32
+    )
