@@ -28,7 +28,7 @@ PACKAGES = (
 )
 #: Programs: executable, argument that prints the version, what it enables.
 PROGRAMS = (
-    ("g++", "--version", "C++ simulation of hls4ml projects (csim)"),
+    ("g++", "--version", "C++ simulation (csim), native kernels of the fast simulator"),
     ("make", "--version", "make demo, make test"),
     ("vitis_hls", "-version", "HLS synthesis of Vitis projects"),
     ("vivado_hls", "-version", "HLS synthesis of VivadoAccelerator projects"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -115,12 +116,12 @@ class Tensor:
         """Length of the last axis (1 for a scalar)."""
         return self.shape[-1] if self.shape else 1
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of values of one sample."""
         return int(np.prod(self.shape, dtype=np.int64))
 
-    @property
+    @cached_property
     def bounds(self) -> tuple[int, int]:
         """Bounds over the whole tensor."""
         return int(self.lo.min()), int(self.hi.max())

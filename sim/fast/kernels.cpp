@@ -94,7 +94,8 @@ int bw_cores() { return omp_get_num_procs(); }
 void bw_dense(const int16_t *x, int16_t *y, long rows, int depth, int outputs, const int16_t *weight,
               const int32_t *start, const float *form) {
     const long tile = 48;
-#pragma omp parallel for schedule(dynamic)
+    // Waking the other threads costs some microseconds: small products stay on this one.
+#pragma omp parallel for schedule(dynamic) if (rows > tile && (double)rows * depth * outputs > 4e6)
     for (long first = 0; first < rows; first += tile) {
         long count = rows - first < tile ? rows - first : tile;
         multiply(x + first * depth, count, depth, weight, (depth + 1) / 2, outputs, start, form, y + first * outputs,

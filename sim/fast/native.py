@@ -33,6 +33,8 @@ SOURCE = Path(__file__).with_name("kernels.cpp")
 FLAGS = ("-O3", "-mavx2", "-fopenmp", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++17")
 BLOCK = 16
 INT16 = np.iinfo(np.int16)
+#: (batch, buffers by tensor) -> (kernel, its arguments).
+Bind = Callable[[int, dict[str, NDArray[np.int16]]], tuple[Any, tuple[Any, ...]]]
 #: Order of 16 channels after unpacklo / unpackhi of two registers; packs brings it back (kernels.cpp).
 UNPACKED = np.asarray([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15])
 HOW = "int16 products summed in int32, requantization fused"
@@ -88,9 +90,10 @@ class NativeProgram:
         self._graph = graph
         self._consumers = graph.consumers()
         self._aliases: dict[str, str] = {}
-        #: (kernel, tensors that it reads, tensor that it writes, call(batch, buffers))
-        self._calls: list[tuple[tuple[str, ...], str, Callable[[int, dict[str, NDArray[np.int16]]], None]]] = []
-        self._buffers: dict[int, dict[str, NDArray[np.int16]]] = {}
+        #: (tensors that it reads, tensor that it writes, how to call it)
+        self._calls: list[tuple[tuple[str, ...], str, Bind]] = []
+        #: For the batch size used last: buffers, and the kernel calls on them.
+        self._bound: tuple[int, dict[str, NDArray[np.int16]], list[tuple[Any, tuple[Any, ...]]]] | None = None
         fused: set[str] = set()
         for node in graph.nodes:
             if node.name in fused:
@@ -102,6 +105,7 @@ class NativeProgram:
         for name in (*(i.tensor for i in graph.inputs), *graph.output_tensors()):
             self._fits_int16(graph.tensors[name])
         self._last = {self._root(n): k for k, (reads, _, _) in enumerate(self._calls) for n in reads}
+        self._outputs = sorted(graph.output_tensors())
         self._keep = {self._root(n) for n in graph.output_tensors()} | {i.tensor for i in graph.inputs}
 
     def _root(self, name: str) -> str:
@@ -171,14 +175,13 @@ class NativeProgram:
         shape = None if pointwise or isinstance(node, Dense) else _geometry(node, x, acc)
         held = (packed, begin, table, shape)
 
-        def call(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> None:
-            source, target = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
+        def bind(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> tuple[Any, tuple[Any, ...]]:
+            ends = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
             if shape is None:
-                kernels.bw_dense(source, target, ctypes.c_long(batch * rows), depth, outputs, *tables)
-            else:
-                kernels.bw_conv(source, target, ctypes.c_long(batch), _pointer(shape), node.zero_point, *tables)
+                return kernels.bw_dense, (*ends, ctypes.c_long(batch * rows), depth, outputs, *tables)
+            return kernels.bw_conv, (*ends, ctypes.c_long(batch), _pointer(shape), node.zero_point, *tables)
 
-        self._calls.append((reads, writes, call))
+        self._calls.append((reads, writes, bind))
 
     def _plan_depthwise(self, node: Conv2d, behind: Requantize, start: IntArray, form: FloatForm) -> None:
         graph, kernels = self._graph, self._kernels
@@ -197,13 +200,11 @@ class NativeProgram:
         held = (packed, begin, table)
         reads, writes = node.inputs, behind.output
 
-        def call(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> None:
-            kernels.bw_depthwise(
-                _pointer(b[self._root(reads[0])]), _pointer(b[writes]), ctypes.c_long(batch), _pointer(shape),
-                node.zero_point, *tables,
-            )  # fmt: skip
+        def bind(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> tuple[Any, tuple[Any, ...]]:
+            ends = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
+            return kernels.bw_depthwise, (*ends, ctypes.c_long(batch), _pointer(shape), node.zero_point, *tables)
 
-        self._calls.append((reads, writes, call))
+        self._calls.append((reads, writes, bind))
 
     def _plan_add(self, node: Add, behind: Requantize) -> None:
         acc = self._graph.tensors[node.output]
@@ -218,11 +219,11 @@ class NativeProgram:
         numbers = [ctypes.c_double(float(v)) for v in values]
         reads, writes, size, kernels = node.inputs, behind.output, acc.size, self._kernels
 
-        def call(batch: int, b: dict[str, NDArray[np.int16]]) -> None:
+        def bind(batch: int, b: dict[str, NDArray[np.int16]]) -> tuple[Any, tuple[Any, ...]]:
             one, two = (_pointer(b[self._root(n)]) for n in reads)
-            kernels.bw_add(one, two, _pointer(b[writes]), ctypes.c_long(batch * size), *numbers)
+            return kernels.bw_add, (one, two, _pointer(b[writes]), ctypes.c_long(batch * size), *numbers)
 
-        self._calls.append((reads, writes, call))
+        self._calls.append((reads, writes, bind))
 
     def _plan_pool(self, node: SumPool2d, behind: Requantize) -> None:
         x, acc = self._graph.tensors[node.inputs[0]], self._graph.tensors[node.output]
@@ -232,18 +233,15 @@ class NativeProgram:
         reads, writes, kernels = node.inputs, behind.output, self._kernels
         positions = x.shape[0] * x.shape[1]
 
-        def call(batch: int, b: dict[str, NDArray[np.int16]]) -> None:
-            kernels.bw_pool(
-                _pointer(b[self._root(reads[0])]), _pointer(b[writes]), ctypes.c_long(batch), positions, acc.channels,
-                node.zero_point, _pointer(table),
-            )  # fmt: skip
+        def bind(batch: int, b: dict[str, NDArray[np.int16]]) -> tuple[Any, tuple[Any, ...]]:
+            ends = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
+            tail = positions, acc.channels, node.zero_point, _pointer(table)
+            return kernels.bw_pool, (*ends, ctypes.c_long(batch), *tail)
 
-        self._calls.append((reads, writes, call))
+        self._calls.append((reads, writes, bind))
 
     def _allocate(self, batch: int) -> dict[str, NDArray[np.int16]]:
         """Buffers for a batch size; a buffer is used again once nothing reads its tensor any more."""
-        if batch in self._buffers:
-            return self._buffers[batch]
         tensors, free, buffers = self._graph.tensors, [], {}  # type: ignore[var-annotated]
 
         def take(name: str) -> None:
@@ -258,19 +256,21 @@ class NativeProgram:
         for k, (reads, writes, _) in enumerate(self._calls):
             take(writes)
             free += [buffers[r] for r in {self._root(n) for n in reads} if self._last[r] == k and r not in self._keep]
-        self._buffers = {batch: buffers}
         return buffers
 
     def run(self, inputs: Mapping[str, IntArray]) -> dict[str, IntArray]:
         """Checked int64 inputs (batch, *shape) to int64 outputs."""
         batch = len(next(iter(inputs.values())))
-        buffers = self._allocate(batch)
+        if self._bound is None or self._bound[0] != batch:
+            buffers = self._allocate(batch)
+            self._bound = batch, buffers, [bind(batch, buffers) for _, _, bind in self._calls]
+        _, buffers, calls = self._bound
         for name, x in inputs.items():
             buffers[name][: x.size] = x.reshape(-1)
-        for _, _, call in self._calls:
-            call(batch, buffers)
+        for kernel, arguments in calls:
+            kernel(*arguments)
         results = {}
-        for name in sorted(self._graph.output_tensors()):
+        for name in self._outputs:
             t = self._graph.tensors[name]
             values = buffers[self._root(name)][: batch * t.size]
             results[name] = values.astype(np.int64).reshape(batch, *t.shape)

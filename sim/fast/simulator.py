@@ -126,8 +126,13 @@ class FastSimulator:
         """
         checked = {i.tensor: checked_input(self.graph.tensors[i.tensor], inputs) for i in self.graph.inputs}
         frames = len(next(iter(checked.values())))
+        if frames <= self.chunk:
+            result = self._chunk(checked)
+            if progress:
+                progress(frames, frames)
+            return result
         parts = []
-        for start in range(0, max(frames, 1), self.chunk):
+        for start in range(0, frames, self.chunk):
             parts.append(self._chunk({n: x[start : start + self.chunk] for n, x in checked.items()}))
             if progress:
                 progress(min(start + self.chunk, frames), frames)
