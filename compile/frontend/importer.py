@@ -178,6 +178,11 @@ class Importer:
         except Refuse as reason:
             self.problems.append((name, node.op_type, str(reason)))
             results = ()
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+            raise ModelError(
+                f"{self.file.path}: node {name} ({node.op_type}) cannot be read ({type(error).__name__}: {error}); "
+                "check it against the ONNX specification, or report a defect of bitwright"
+            ) from error
         for i, output in enumerate(node.output):
             if output:
                 self.items[output] = results[i] if i < len(results) else Poison()

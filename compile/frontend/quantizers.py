@@ -178,8 +178,8 @@ def trunc(call: Call) -> Value:
     v, s = em.with_channel_constant(v, call.const(1, "the scale"), "the scale")
     positive(call.const(1, "the scale"), "the scale")
     v, z = em.with_channel_constant(v, call.const(2, "the zero point"), "the zero point")
-    coefs = [x for _, c in v.terms for x in (c / s).flat] + list((v.offset / s + z).flat)
-    if any(Fraction(x).denominator != 1 for x in coefs):
+    whole_numbers = [x for _, c in v.terms for x in np.ravel(c / s)] + list(np.ravel(v.offset / s + z))
+    if any(Fraction(x).denominator != 1 for x in whole_numbers):
         raise Refuse("its input is not on the integer grid of its scale and zero point; quantize it first")
     if len(call.inputs) >= 6:  # version 2: the output scale is given
         out_scale = positive(call.const(4, "the output scale"), "the output scale")
@@ -191,8 +191,8 @@ def trunc(call: Call) -> Value:
         step, new_zero = scalar(out_scale.flat[0]), z / (1 << shift)
     else:
         shift = bit_width(call, 3) - bit_width(call, 4)
-        ends = [e / s + z for e in em.bounds(v)]
-        rounded = [[round_fraction(Fraction(x) / (1 << max(shift, 0)), rounding) for x in end.flat] for end in ends]
+        ends = [np.ravel(e / s + z) for e in em.bounds(v)]
+        rounded = [[round_fraction(Fraction(x) / (1 << max(shift, 0)), rounding) for x in end] for end in ends]
         lo, hi = min(rounded[0]), max(rounded[1])
         step, new_zero = s, z
     if shift < 0:

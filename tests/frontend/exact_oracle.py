@@ -100,6 +100,23 @@ class Oracle:
     def do_BipolarQuant(self, node: Any, a: Any, x: Any, scale: Any) -> Any:
         return np.frompyfunc(lambda v: Fraction(1 if v >= 0 else -1), 1, 1)(exact(x)) * exact(scale)
 
+    def do_Trunc(self, node: Any, a: Any, x: Any, scale: Any, zero: Any, bits: Any, out_bits: Any) -> Any:
+        whole = x / exact(scale) + exact(zero)
+        assert all(v.denominator == 1 for v in whole.flat)
+        dropped = whole / Fraction(2 ** int(bits - out_bits))
+        mode = a.get("rounding_mode", "FLOOR")
+        return (np.frompyfunc(lambda v: Fraction(round_one(v, mode)), 1, 1)(dropped) - exact(zero)) * exact(scale)
+
+    def do_QuantizeLinear(self, node: Any, a: Any, x: Any, scale: Any, zero: Any) -> Any:
+        kind = np.iinfo(zero.dtype)
+        y = x / exact(scale)
+        self.before[node.output[0]] = y
+        z = int(zero)
+        return np.frompyfunc(lambda v: Fraction(min(max(round(v) + z, int(kind.min)), int(kind.max))), 1, 1)(y)
+
+    def do_DequantizeLinear(self, node: Any, a: Any, x: Any, scale: Any, zero: Any) -> Any:
+        return (x - exact(int(zero))) * exact(scale)
+
     def do_MultiThreshold(self, node: Any, a: Any, x: Any, table: Any) -> Any:
         table, moved = exact(table), np.moveaxis(x, 1, -1)
         table = np.broadcast_to(table, (moved.shape[-1], table.shape[1]))

@@ -34,7 +34,7 @@ class RandomModel:
     def __init__(self, seed: int, style: Style) -> None:
         self.rng = np.random.default_rng(seed)
         self.style = style
-        self.b = ModelBuilder(opset=int(self.rng.choice([11, 13, 17, 18, 21])))
+        self.b = ModelBuilder(opset=int(self.rng.choice([11, 13, 17, 18, 21, 22])))
         self.used: list[str] = []
 
     def pick(self, *options: object) -> object:
@@ -76,10 +76,12 @@ class RandomModel:
                          bool(rng.integers(2)), False, str(self.pick(*ROUNDINGS)))  # fmt: skip
         for _ in range(steps):
             if len(self.shape) == 4:
-                ops = ["conv", "conv", "depthwise", "residual", "pool", "concat", "split", "shuffle", "pad", "resize",
-                       "transposed", "elementwise", "flatten", "slice", "threshold"]  # fmt: skip
+                ops = [
+                    "conv", "conv", "depthwise", "residual", "pool", "concat", "split", "shuffle", "pad", "resize",
+                    "transposed", "elementwise", "flatten", "slice", "threshold", "trunc", "bipolar", "qdq",
+                ]  # fmt: skip
             else:
-                ops = ["dense", "residual", "elementwise", "slice"]
+                ops = ["dense", "dense", "residual", "elementwise", "slice", "trunc", "bipolar", "qdq"]
             op = str(self.pick(*ops))
             self.used.append(op)
             getattr(self, op)()
@@ -255,6 +257,27 @@ class RandomModel:
             "MultiThreshold", self.x, self.b.const(table), domain="qonnx.custom_op.general",
             out_dtype="UINT4", out_scale=0.25, out_bias=-0.5,
         )  # fmt: skip
+
+    def trunc(self) -> None:
+        """A quantizer, then fewer bits: what Brevitas' TruncAvgPool and friends export."""
+        bits, scale = int(self.rng.integers(4, 9)), self.scale()
+        drop = int(self.rng.integers(1, bits - 1))
+        signed = bool(self.rng.integers(2))
+        x = self.b.quant(self.x, scale, 0.0, bits, signed)
+        inputs = (x, *(self.b.const(v) for v in (scale, 0.0, float(bits), float(bits - drop))))
+        mode = str(self.pick("FLOOR", "ROUND", "CEIL"))
+        self.x = self.b.node("Trunc", *inputs, domain="qonnx.custom_op.general", rounding_mode=mode)
+
+    def bipolar(self) -> None:
+        self.x = self.b.node("BipolarQuant", self.x, self.b.const(self.scale()), domain="qonnx.custom_op.general")
+
+    def qdq(self) -> None:
+        dtype = np.int8 if self.rng.integers(2) else np.uint8
+        zero = int(self.rng.integers(-4, 5)) if self.style.zero_points else 0
+        scale = self.b.const(self.scale())
+        point = self.b.const(zero if dtype is np.int8 else abs(zero), dtype)
+        y = self.b.node("QuantizeLinear", self.x, scale, point)
+        self.x = self.b.node("DequantizeLinear", y, scale, point)
 
     def flatten(self) -> None:
         _, c, h, w = self.shape

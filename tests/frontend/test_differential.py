@@ -45,7 +45,7 @@ def compare(seed: int, style: Style, tmp: Path) -> str:
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("block", range(4))
+@pytest.mark.parametrize("block", [*range(4), *(pytest.param(b, marks=pytest.mark.slow) for b in range(4, 40))])
 def test_against_exact_oracle(style: str, block: int, tmp_path: Path) -> None:
     results = [compare(seed, STYLES[style], tmp_path) for seed in range(block * PER_RUN, (block + 1) * PER_RUN)]
     refused = [r for r in results if r != "equal"]
