@@ -18,8 +18,18 @@ FOLDERS = ("bitwright", "boards", "compile", "host", "hw", "quant", "sim")
 #: Folder -> the modules of ours and of others that its files must not import, with the reason.
 FORBIDDEN = {
     "quant": {"bitwright.compile", "bitwright.sim", "bitwright.host"},
-    "compile": {"torch", "brevitas", "bitwright.quant", "bitwright.sim", "bitwright.cli"},
-    "sim": {"torch", "brevitas", "bitwright.quant", "bitwright.cli"},
+    "compile": {"torch", "brevitas", "bitwright.quant", "bitwright.sim", "bitwright.host", "bitwright.cli"},
+    "sim": {
+        "torch",
+        "brevitas",
+        "bitwright.quant",
+        "bitwright.cli",
+        "bitwright.host",
+        "bitwright.compile.frontend",
+        "bitwright.compile.backends",
+        "bitwright.compile.passes",
+        "bitwright.compile.bundle",
+    },
     "boards": {"torch", "bitwright.compile", "bitwright.sim", "bitwright.quant", "bitwright.host"},
     "hw": {"bitwright.compile", "bitwright.sim", "bitwright.quant", "bitwright.host"},
 }
@@ -87,11 +97,27 @@ def test_every_package_folder_is_listed() -> None:
     assert found == listed
 
 
+def test_every_data_file_is_packaged() -> None:
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["*"]
+    files = [p for f in FOLDERS for p in (ROOT / f).rglob("*") if p.is_file() and "__pycache__" not in p.parts]
+    left_out = [str(p) for p in files if p.suffix != ".py" and not any(p.match(pattern) for pattern in patterns)]
+    assert not left_out
+
+
 def test_every_source_file_names_its_licence() -> None:
     tests = [p for p in (ROOT / "tests").rglob("*.py") if "__pycache__" not in p.parts]
     missing = [
         str(p.relative_to(ROOT))
-        for p in [*tests, *(p for f in (*FOLDERS, "benchmarks", "examples") for p in python_files(f))]
+        for p in [
+            *tests,
+            *(p for f in (*FOLDERS, "benchmarks", "examples") for p in python_files(f)),
+            *(
+                p
+                for f in ("hw", "sim", "boards")
+                for kind in ("*.h", "*.cpp", "*.toml")
+                for p in (ROOT / f).rglob(kind)
+            ),
+        ]
         if "SPDX-License-Identifier: Apache-2.0" not in p.read_text(encoding="utf-8")[:300]
     ]
     assert not missing

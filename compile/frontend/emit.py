@@ -229,11 +229,12 @@ class Emitter:
         try:
             if len(v.terms) == 1:
                 t = self.tensor(v.terms[0][0])
-                s = synthesize(coefs[0], b, rounding, ends[0], ends[1], t, itype, offset)
+                s = synthesize(coefs[0], b, rounding, ends[0], ends[1], t, itype, offset, v.inexact)
                 return self.emit(s.cls, t.name, **s.fields).name
             try:
                 tensors = [self.tensor(n) for n, _ in v.terms]
-                multipliers, s = synthesize_sum(coefs, b, rounding, ends[0], ends[1], tensors, itype, offset)
+                found = synthesize_sum(coefs, b, rounding, ends[0], ends[1], tensors, itype, offset, v.inexact)
+                multipliers, s = found
             except NotExactError:
                 return self.quantize(self.uniform(v), scale, zero, rounding, itype, lo, hi, offset)
             total = self.emit(Add, *(t.name for t in tensors), multipliers=multipliers)

@@ -33,6 +33,8 @@ from bitwright.compile.ir.types import FractionArray, IntArray, IntType, Tensor,
 MULTIPLIER_BITS = (16, 18, 24, 27, 32)
 #: x * multiplier + addend must stay below 2**PRODUCT_BITS in magnitude.
 PRODUCT_BITS = 61
+#: Truncated square roots have a relative error below 2**-200; decisions closer than 2**-GUARD_BITS are refused.
+GUARD_BITS = 160
 #: More steps than these in one channel are not enumerated.
 MAX_STEPS = 1 << 17
 #: Most thresholds that the fallback may use.
@@ -68,6 +70,22 @@ class _Channel:
     hi: int
     first: int
     last: int
+    inexact: bool = False
+
+    def __post_init__(self) -> None:
+        if self.inexact:
+            for q in (self.first, self.last):
+                self._decided(2 * (self.an * q + self.bn), self.d)
+
+    def _decided(self, n: int, d: int) -> None:
+        """Refuse a quotient n / d that is next to an integer but not one, when the coefficients are truncated roots.
+
+        An exact integer is fine: it arises where the root's factor vanishes, whatever the root is.
+        """
+        rest = n % abs(d)
+        near = min(rest, abs(d) - rest)
+        if near and near << GUARD_BITS < max(abs(n), abs(d)):
+            raise NotExactError("a step lies within the precision of a batch normalization's square root")
 
     def at(self, q: int) -> int:
         """The exact value."""
@@ -88,6 +106,8 @@ class _Channel:
             edge, inclusive = _edge(k, self.rounding)
             # a*q + b >= edge/2  <=>  twice * q >= edge*d - 2*bn
             right = edge * self.d - 2 * self.bn
+            if self.inexact:
+                self._decided(right, twice)
             if self.an > 0:
                 step = -(-right // twice) if inclusive else right // twice + 1
             else:
@@ -142,7 +162,7 @@ def round_ratio(n: int, d: int, rounding: str) -> int:
 
 def synthesize(
     a: FractionArray, b: FractionArray, rounding: str, lo: IntArray, hi: IntArray, x: Tensor, itype: IntType,
-    offset: int = 0,
+    offset: int = 0, inexact: bool = False,
 ) -> Synthesis:  # fmt: skip
     """Integer form of y = clamp(round(a*q + b) + offset, lo, hi), equal for every q within the bounds of x.
 
@@ -151,6 +171,7 @@ def synthesize(
         rounding: ROUND (= HALF_EVEN), FLOOR, CEIL, UP, DOWN, HALF_UP or HALF_DOWN, as in qonnx.
         lo, hi: int64 clamp bounds, (1,) or (C,).
         itype: declared type of y.
+        inexact: a and b hold square roots truncated at 2**-200 relative; steps too close to call are refused.
 
     Returns:
         a Requantize, or a Threshold where no multiplier of 32 bits does.
@@ -159,7 +180,7 @@ def synthesize(
         NotExactError: neither exists.
     """
     rounding = rounding.upper()
-    channels = _channels(a, b, rounding, lo, hi, x, offset)
+    channels = _channels(a, b, rounding, lo, hi, x, offset, inexact)
     clamp = {"lo": np.atleast_1d(lo).astype(np.int64), "hi": np.atleast_1d(hi).astype(np.int64), "itype": itype}
     found = _dyadic(channels, rounding) or _multiply_add_shift(channels)
     if found is None:
@@ -173,7 +194,14 @@ def synthesize(
 
 
 def _channels(
-    a: FractionArray, b: FractionArray, rounding: str, lo: IntArray, hi: IntArray, x: Tensor, offset: int
+    a: FractionArray,
+    b: FractionArray,
+    rounding: str,
+    lo: IntArray,
+    hi: IntArray,
+    x: Tensor,
+    offset: int,
+    inexact: bool,
 ) -> list[_Channel]:
     parts = np.broadcast_arrays(*(np.atleast_1d(v) for v in (a, b, lo, hi)))
     count = parts[0].size
@@ -188,7 +216,16 @@ def _channels(
         d = lcm(p.denominator, q.denominator)
         an, bn = int(p * d), int(q * d)
         c = _Channel(
-            an, bn, d, rounding, offset, int(parts[2].flat[i]), int(parts[3].flat[i]), int(first[i]), int(last[i])
+            an,
+            bn,
+            d,
+            rounding,
+            offset,
+            int(parts[2].flat[i]),
+            int(parts[3].flat[i]),
+            int(first[i]),
+            int(last[i]),
+            inexact,
         )
         out.append(c)
     return out
@@ -314,7 +351,7 @@ def _thresholds(channels: list[_Channel], itype: IntType) -> Synthesis:
 
 def synthesize_sum(
     a: Sequence[FractionArray], b: FractionArray, rounding: str, lo: IntArray, hi: IntArray, xs: Sequence[Tensor],
-    itype: IntType, offset: int = 0,
+    itype: IntType, offset: int = 0, inexact: bool = False,
 ) -> tuple[IntArray, Synthesis]:  # fmt: skip
     """Integer form of y = clamp(round(sum of a_i * q_i + b) + offset, lo, hi) for tensors of one shape.
 
@@ -335,13 +372,14 @@ def synthesize_sum(
     if max(abs(m) for row in table for m in row) <= MAX_BRANCH_FACTOR:
         multipliers = np.asarray(table, np.int64).T.copy()
         total = Add(name="sum", inputs=(), output="sum", multipliers=multipliers).infer(*xs).tensor("sum")
-        return multipliers, synthesize(fractions(units), b, rounding, lo, hi, total, itype, offset)
-    return _joint(columns, b, rounding.upper(), lo, hi, xs, itype, offset)
+        return multipliers, synthesize(fractions(units), b, rounding, lo, hi, total, itype, offset, inexact)
+    return _joint(columns, b, rounding.upper(), lo, hi, xs, itype, offset, inexact)
 
 
 def _joint(
     columns: Sequence[FractionArray], b: FractionArray, rounding: str, lo: IntArray, hi: IntArray,
     xs: Sequence[Tensor], itype: IntType, offset: int,
+    inexact: bool,
 ) -> tuple[IntArray, Synthesis]:  # fmt: skip
     if len(xs) != 2:
         raise NotExactError(f"{len(xs)} branches with scales that share no unit; quantize them to one scale")
@@ -358,7 +396,7 @@ def _joint(
         for i in range(count):
             row = [parts[k].flat[i] for k in range(5)]
             spans = [(int(low[i]), int(high[i])) for low, high in bounds]
-            found = _joint_channel(row, spans, rounding, offset, shift)
+            found = _joint_channel(row, spans, rounding, offset, shift, inexact)
             if found is None:
                 break
             rows.append(found)
@@ -373,7 +411,7 @@ def _joint(
 
 
 def _joint_channel(
-    row: list[Fraction], spans: list[tuple[int, int]], rounding: str, offset: int, shift: int
+    row: list[Fraction], spans: list[tuple[int, int]], rounding: str, offset: int, shift: int, inexact: bool
 ) -> tuple[int, int, int] | None:
     """(m1, m2, addend): every value of the second branch makes a staircase of the first; their intervals intersect."""
     a1, a2, b = (Fraction(v) for v in row[:3])
@@ -392,7 +430,7 @@ def _joint_channel(
     for q2 in range(spans[1][0], spans[1][1] + 1):
         rest = b + a2 * q2
         d = lcm(a1.denominator, rest.denominator)
-        c = _Channel(int(a1 * d), int(rest * d), d, rounding, offset, lo, hi, *spans[0])
+        c = _Channel(int(a1 * d), int(rest * d), d, rounding, offset, lo, hi, *spans[0], inexact)
         shifted = m2 * q2
         for k, t in c.steps():
             low = max(low, k * unit - m1 * t - shifted)

@@ -118,3 +118,17 @@ def test_square_roots(n: int, d: int) -> None:
     assert exact == (root * root == x)
     assert root * root <= x < (root * (1 + Fraction(1, 2**255))) ** 2
     assert sqrt_fraction(x * x) == (x, True)
+
+
+def test_steps_within_the_precision_of_a_square_root_are_refused() -> None:
+    root, exact = sqrt_fraction(Fraction(2))
+    assert not exact
+    lo, hi, x = np.asarray([-8]), np.asarray([7]), tensor([-9], [9])
+    synthesize(fractions([1 / root]), fractions([Fraction(1, 3)]), "ROUND", lo, hi, x, IntType(4, True), inexact=True)
+    # the root's factor vanishes at q = 0: an exact tie is decided by the rule, not by the root
+    half = fractions([Fraction(1, 2)])
+    synthesize(fractions([1 / root]), half, "ROUND", lo, hi, x, IntType(4, True), inexact=True)
+    # at q = 2 the step would be at sqrt(2) - root: nobody can tell on which side
+    near = fractions([Fraction(1, 2) - 2 / root + Fraction(1, 2**400)])
+    with pytest.raises(NotExactError, match="square root"):
+        synthesize(fractions([1 / root]), near, "ROUND", lo, hi, x, IntType(4, True), inexact=True)
