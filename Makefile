@@ -51,7 +51,7 @@ test-qat: $(QAT_VENV)/.made-for-dev,qat ## tests that train and export with torc
 	$(abspath $(QAT_VENV))/bin/python -m pytest -n $(JOBS) -m "qat and not slow"
 
 .PHONY: test-all
-test-all: lint $(QAT_VENV)/.made-for-dev,qat ## every test, the slow ones too (an hour)
+test-all: lint $(QAT_VENV)/.made-for-dev,qat ## every test, the slow ones too (about ten minutes)
 	$(abspath $(QAT_VENV))/bin/python -m pytest -n $(JOBS)
 
 .PHONY: demo

@@ -231,8 +231,9 @@ class RandomModel:
         if max(self.shape[2:]) > 5:
             return
         scales = self.b.const([1.0, 1.0, 2.0, 2.0])
+        roi = self.b.const([]) if self.b.opset < 13 else ""  # unused, but not optional before opset 13
         self.x = self.b.node(
-            "Resize", self.x, "", scales, mode="nearest", coordinate_transformation_mode="asymmetric",
+            "Resize", self.x, roi, scales, mode="nearest", coordinate_transformation_mode="asymmetric",
             nearest_mode="floor",
         )  # fmt: skip
         self.shape = [*self.shape[:2], self.shape[2] * 2, self.shape[3] * 2]
