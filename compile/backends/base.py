@@ -84,6 +84,14 @@ class Backend(Protocol):
         """Write the project. Raises BackendError."""
         ...
 
+    def build(self, folder: Path, options: Any) -> Mapping[str, Any]:
+        """Run the vendor's tools on a project; their report. Raises ToolMissingError, BackendError."""
+        ...
+
+    def estimate(self, graph: Graph, options: Any) -> Mapping[str, Any]:
+        """Figures that need no vendor tool; ``kind`` says how they were obtained."""
+        ...
+
 
 def backend_names() -> list[str]:
     """Names of the installed backends."""
