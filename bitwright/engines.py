@@ -104,7 +104,7 @@ class Comparison:
         engine: its name.
         frames, values: how many were compared.
         different: values that differ.
-        seconds: run time.
+        seconds: run time, set-up and compilation included.
         skipped: why it did not run, or None.
         first: place and values of the first difference.
     """

@@ -241,7 +241,7 @@ def verify(folder: Path, inputs: Sequence[str], json: bool) -> int:
         _print_json({"bundle": str(folder), "equal": not failed, "engines": [r.as_dict() for r in results]})
         return int(failed)
     table = Table(title=f"{folder}: engines against the reference, by equality", title_justify="left")
-    for column in ("engine", "frames", "values", "different", "frames/s", ""):
+    for column in ("engine", "frames", "values", "different", "seconds", ""):
         table.add_column(column, justify="left" if column in ("engine", "") else "right")
     for r in results:
         if r.skipped:
@@ -250,7 +250,6 @@ def verify(folder: Path, inputs: Sequence[str], json: bool) -> int:
         verdict = f"[red]{r.first}[/]" if r.different else "[green]equal[/]"
         if r.engine == "reference" and not r.different:
             verdict = "[green]equal to the golden vectors[/]" if expected is not None else "defines the truth"
-        rate = f"{r.frames / r.seconds:,.0f}" if r.seconds else ""
-        table.add_row(r.engine, str(r.frames), f"{r.values:,}", f"{r.different:,}", rate, verdict)
+        table.add_row(r.engine, str(r.frames), f"{r.values:,}", f"{r.different:,}", f"{r.seconds:.2f}", verdict)
     Console().print(table)
     return int(failed)
