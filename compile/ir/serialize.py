@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import zipfile
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -71,13 +72,17 @@ def load_graph(folder: Path) -> Graph:
         text = json.loads(path.read_text())
         with np.load(folder / CONSTANTS_FILE, allow_pickle=False) as stored:
             constants = {k: stored[k] for k in stored.files}
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise GraphError(f"{path}: cannot be read ({error}); compile the model again") from None
+    if not isinstance(text, dict):
+        raise GraphError(f"{path}: must hold a JSON object, got {type(text).__name__}; compile the model again")
     if text.get("ir_version") != IR_VERSION:
         raise GraphError(f"{path}: ir_version is {text.get('ir_version')!r}, this bitwright reads {IR_VERSION}")
     try:
         return _graph_in(text, constants)
-    except (KeyError, TypeError, AttributeError) as error:
+    except GraphError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise GraphError(f"{path}: damaged ({error!r}); compile the model again") from None
 
 

@@ -161,6 +161,17 @@ def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(GraphError, match="cannot be read"):
         load_graph(tmp_path)
+    path.write_text("[]")
+    with pytest.raises(GraphError, match="must hold a JSON object, got list"):
+        load_graph(tmp_path)
+    path.write_text(json.dumps({**text, "input_tensors": [{**text["input_tensors"][0], "itype": "float"}]}))
+    with pytest.raises(GraphError, match="damaged"):
+        load_graph(tmp_path)
+    path.write_text(json.dumps(text))
+    constants = tmp_path / "constants.npz"
+    constants.write_bytes(constants.read_bytes()[:-30])
+    with pytest.raises(GraphError, match="cannot be read"):
+        load_graph(tmp_path)
 
 
 def test_the_validator_finds_broken_graphs() -> None:

@@ -114,7 +114,9 @@ def windows(
 def accumulator_bounds(
     weight: IntArray, x: Tensor, zero_point: int, groups: int, padded: bool
 ) -> tuple[IntArray, IntArray]:
-    """Exact worst case of the accumulator per output channel: every tap at the bound that hurts most.
+    """Worst case of the accumulator per output channel: every tap at the bound that hurts most.
+
+    Reached by an input without padding; with padding it may not be, since every tap is allowed to be outside (0).
 
     weight is (..., C / groups, O); the leading axes are taps that all see the same bounds.
     """
