@@ -38,16 +38,19 @@ $(QAT_VENV)/.made-for-dev,qat: pyproject.toml constraints.txt
 lint: $(VENV)/.made-for-dev ## ruff and mypy (on an installed copy of the package)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@rm -rf build/typecheck
+	@rm -rf build/typecheck build/lib  # setuptools keeps files there that are gone here
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/typecheck .
 	cd build/typecheck && $(BIN)/mypy --config-file ../../pyproject.toml -p bitwright
 
 .PHONY: test
-test: lint ## what CI runs: lint and every test that is neither slow nor in need of torch
+test: lint test-core test-qat ## what CI runs: lint and every test that is not slow
+
+.PHONY: test-core
+test-core: $(VENV)/.made-for-dev ## tests that need no torch, in an environment without it
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow and not qat"
 
 .PHONY: test-qat
-test-qat: $(QAT_VENV)/.made-for-dev,qat ## tests that train and export with torch and brevitas
+test-qat: $(QAT_VENV)/.made-for-dev,qat ## tests that train and export with torch and Brevitas
 	$(abspath $(QAT_VENV))/bin/python -m pytest -n $(JOBS) -m "qat and not slow"
 
 .PHONY: test-all
@@ -61,6 +64,14 @@ demo: $(VENV)/.made-for-demo ## the main job on the digits networks: compile, ve
 .PHONY: bench-sim
 bench-sim: $(VENV)/.made-for-demo ## speed of the simulators against qonnx and float onnxruntime; OUT=FILE.json keeps the figures
 	$(BIN)/python -m benchmarks.bench_sim $(if $(OUT),--json $(OUT))
+
+.PHONY: bench-deform
+bench-deform: $(QAT_VENV)/.made-for-dev,qat ## the deformable ablation on digit scenes (ten to thirty minutes); OUT=FILE.json keeps the figures
+	$(abspath $(QAT_VENV))/bin/python -m benchmarks.bench_deform $(if $(OUT),--json $(OUT))
+
+.PHONY: bench-one-class
+bench-one-class: $(QAT_VENV)/.made-for-dev,qat ## two-stage one-class detection over seeds; BCCD=FOLDER adds blood tiles, OUT=FILE.json keeps the figures
+	$(abspath $(QAT_VENV))/bin/python -m benchmarks.bench_one_class $(if $(BCCD),--bccd $(BCCD)) $(if $(OUT),--json $(OUT))
 
 .PHONY: clean
 clean: ## remove what the other targets made, the environments too

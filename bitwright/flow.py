@@ -17,11 +17,11 @@ from bitwright.boards import load_board
 from bitwright.compile.backends import load_backend
 from bitwright.compile.bundle import Golden, check_target, write_bundle
 from bitwright.compile.frontend import import_model
-from bitwright.compile.ir import Graph, GraphInput
+from bitwright.compile.ir import Graph, GraphInput, GraphOutput
 from bitwright.compile.ir.types import IntArray
 from bitwright.errors import BackendError
-from bitwright.host.accelerator import to_integers
-from bitwright.host.bundle import InputPort
+from bitwright.host.accelerator import from_integers, to_integers
+from bitwright.host.bundle import InputPort, OutputPort
 from bitwright.host.tensors import Beat, Quantizer
 from bitwright.sim import reference
 
@@ -96,6 +96,19 @@ def integers_of(graph: Graph, given: GraphInput, x: NDArray[Any]) -> IntArray:
         quantizer = Quantizer(q.scale, q.zero_point, q.lo, q.hi, q.rounding, q.zero_point_inside)
     port = InputPort(given.name, given.shape, given.tensor, tensor.shape, given.perm, lo, hi, quantizer, Beat(64, True))
     return port.to_tensor(to_integers(port, x))
+
+
+def real_output(graph: Graph, given: GraphOutput, q: IntArray) -> NDArray[Any]:
+    """Integers of an output tensor (N, *tensor shape) as the model's output, as the host would make it."""
+    tensor = graph.tensors[given.tensor]
+    scale = offset = None
+    if given.affine is not None:
+        scale, offset = (np.asarray(a, np.float64) for a in (given.affine.scale, given.affine.offset))
+    port = OutputPort(
+        given.name, given.shape, given.tensor, tensor.shape, given.perm, scale, offset,
+        tuple((h.op, dict(h.attributes)) for h in given.host_ops), Beat(64, True),
+    )  # fmt: skip
+    return from_integers(port, q, False)
 
 
 def _versions() -> dict[str, str]:

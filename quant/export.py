@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from bitwright.quant.files import write_atomically
+from bitwright.quant.pack import merge_norms, pack
 from bitwright.quant.recipe import Exporter
 from bitwright.quant.verify import Comparison, compare_with_brevitas
 
@@ -36,14 +37,14 @@ def to_qonnx(model: nn.Module, sample_shape: tuple[int, ...], exporter: Exporter
     """The network in eval mode as a QONNX model of batch 1, weights inside.
 
     Args:
-        model: a network made of Brevitas layers.
+        model: a network made of Brevitas layers; its attribute ``output_names``, if any, names the outputs.
         sample_shape: shape of one sample, without the batch axis.
         exporter: 'torchscript' or 'dynamo'.
         name: name of the graph.
     """
     model.eval()
     argument = torch.zeros(1, *sample_shape)
-    names = {"input_names": ["input"], "output_names": ["output"]}
+    names = {"input_names": ["input"], "output_names": list(getattr(model, "output_names", ("output",)))}
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
         if exporter == "dynamo":
@@ -63,17 +64,29 @@ def to_qonnx(model: nn.Module, sample_shape: tuple[int, ...], exporter: Exporter
 
 
 def export(
-    model: nn.Module, images: NDArray[np.float32], exporter: Exporter, name: str, path: Path
-) -> tuple[bytes, Comparison]:
-    """Export, compare the execution by qonnx with Brevitas on ``images`` (N, ...), then write atomically.
+    model: nn.Module, samples: NDArray[np.float32], exporter: Exporter, name: str, path: Path, *,
+    packed: bool = False, metadata: Mapping[str, str] | None = None,
+) -> tuple[bytes, Comparison]:  # fmt: skip
+    """Export, compare the execution by qonnx with Brevitas on ``samples`` (N, ...), then write atomically.
 
-    Returns the bytes of the file and the comparison.
+    Args:
+        packed: store weights in their own width and batch normalizations as two numbers (quant/pack.py).
+        metadata: entries for the file's metadata.
+
+    Returns:
+        the bytes of the file and the comparison.
 
     Raises:
         VerificationError: the file does not compute what the network computes; nothing is written.
     """
-    proto = to_qonnx(model, images.shape[1:], exporter, name)
-    result = compare_with_brevitas(proto, model, images, str(path))
+    proto = to_qonnx(model, samples.shape[1:], exporter, name)
+    if packed:
+        proto = merge_norms(proto)
+    result = compare_with_brevitas(proto, model, samples, str(path))
+    if packed:
+        proto = pack(proto)
+    for key, value in (metadata or {}).items():
+        proto.metadata_props.add(key=key, value=value)
     content = proto.SerializeToString(deterministic=True)
     write_atomically(path, content)
     return content, result

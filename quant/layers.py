@@ -11,13 +11,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import brevitas.nn as qnn
-from brevitas.inject.enum import ScalingImplType
-from brevitas.quant import Int8ActPerTensorFloat, Int8WeightPerChannelFloat, Uint8ActPerTensorFloat
-from brevitas.quant.scaled_int import Uint8ActPerTensorFloatMaxInit
 from torch import nn
 
-from bitwright.quant.recipe import Quantization
+from bitwright.quant.deform import DeformConv2d, DeformSettings, OffsetHead
 
 
 class Layers(Protocol):
@@ -28,9 +24,26 @@ class Layers(Protocol):
         ...
 
     def conv(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, role: str = "inner"
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+        role: str = "inner",
     ) -> nn.Module:
-        """Convolution without bias, padded to keep the size at stride 1."""
+        """Convolution of an odd kernel, padded to keep the size at stride 1."""
+        ...
+
+    def deform(self, inputs: int, outputs: int, kernel: int, settings: DeformSettings) -> nn.Module:
+        """Deformable convolution, (x, offsets) to the map; depthwise if the settings say so."""
+        ...
+
+    def offsets(self, inputs: int, kernel: int, settings: DeformSettings) -> nn.Module:
+        """The layer that makes the offsets of a deformable convolution from its input."""
         ...
 
     def linear(self, inputs: int, outputs: int, *, bias: bool, role: str = "inner") -> nn.Module:
@@ -39,6 +52,10 @@ class Layers(Protocol):
 
     def relu(self) -> nn.Module:
         """ReLU to unsigned integers."""
+        ...
+
+    def relu6(self) -> nn.Module:
+        """min(max(x, 0), 6) to unsigned integers."""
         ...
 
     def signed(self) -> nn.Module:
@@ -51,101 +68,56 @@ class Layers(Protocol):
 
 
 class FloatLayers:
-    """The float form."""
+    """The float form. ``created`` lists what was made, in order: the quantized form finds its names there."""
+
+    def __init__(self) -> None:
+        self.created: list[nn.Module] = []
+
+    def _made(self, layer: nn.Module) -> nn.Module:
+        self.created.append(layer)
+        return layer
 
     def input(self) -> nn.Module:
-        return nn.Identity()
+        return self._made(nn.Identity())
 
     def conv(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, role: str = "inner"
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+        role: str = "inner",
     ) -> nn.Module:
-        return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        padding = dilation * (kernel // 2)
+        return self._made(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups, dilation=dilation, bias=bias)
+        )
+
+    def deform(self, inputs: int, outputs: int, kernel: int, settings: DeformSettings) -> nn.Module:
+        return self._made(DeformConv2d(inputs, outputs, kernel, settings))
+
+    def offsets(self, inputs: int, kernel: int, settings: DeformSettings) -> nn.Module:
+        head = OffsetHead(nn.Conv2d(inputs, settings.offset_channels(kernel), 1), kernel, settings)
+        return self._made(head)
 
     def linear(self, inputs: int, outputs: int, *, bias: bool, role: str = "inner") -> nn.Module:
-        return nn.Linear(inputs, outputs, bias=bias)
+        return self._made(nn.Linear(inputs, outputs, bias=bias))
 
     def relu(self) -> nn.Module:
-        return nn.ReLU()
+        return self._made(nn.ReLU())
+
+    def relu6(self) -> nn.Module:
+        return self._made(nn.ReLU6())
 
     def signed(self) -> nn.Module:
-        return nn.Identity()
+        return self._made(nn.Identity())
 
     def unsigned(self) -> nn.Module:
-        return nn.Identity()
-
-
-class _InputQuantizer(Uint8ActPerTensorFloatMaxInit):  # type: ignore[misc]
-    """Unsigned, with a scale that the recipe fixes instead of one that is learned."""
-
-    scaling_impl_type = ScalingImplType.CONST
-
-
-class QuantLayers:
-    """The quantized form.
-
-    Weights: signed, narrow range, one float scale per output channel, from the largest magnitude. Activations: one
-    learned float scale per tensor. No scale is restricted to powers of two. Biases and batch normalizations stay
-    real: they are constants in front of a requantization, and the compiler folds them into it.
-    """
-
-    def __init__(self, settings: Quantization) -> None:
-        self._bits = {
-            "first": settings.first_weight_bits,
-            "inner": settings.weight_bits,
-            "last": settings.last_weight_bits,
-        }
-        self._act_bits = settings.act_bits
-        self._settings = settings
-
-    def input(self) -> nn.Module:
-        return _module(
-            qnn.QuantIdentity(
-                act_quant=_InputQuantizer, bit_width=self._settings.input_bits, max_val=self._settings.input_max
-            )
-        )
-
-    def conv(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, role: str = "inner"
-    ) -> nn.Module:
-        return _module(
-            qnn.QuantConv2d(
-                inputs,
-                outputs,
-                kernel,
-                stride,
-                kernel // 2,
-                groups=groups,
-                bias=False,
-                weight_quant=Int8WeightPerChannelFloat,
-                weight_bit_width=self._bits[role],
-            )
-        )
-
-    def linear(self, inputs: int, outputs: int, *, bias: bool, role: str = "inner") -> nn.Module:
-        return _module(
-            qnn.QuantLinear(
-                inputs,
-                outputs,
-                bias=bias,
-                weight_quant=Int8WeightPerChannelFloat,
-                weight_bit_width=self._bits[role],
-            )
-        )
-
-    def relu(self) -> nn.Module:
-        return _module(qnn.QuantReLU(act_quant=Uint8ActPerTensorFloat, bit_width=self._act_bits))
-
-    def signed(self) -> nn.Module:
-        return _module(qnn.QuantIdentity(act_quant=Int8ActPerTensorFloat, bit_width=self._act_bits))
-
-    def unsigned(self) -> nn.Module:
-        return _module(qnn.QuantIdentity(act_quant=Uint8ActPerTensorFloat, bit_width=self._act_bits))
-
-
-def _module(layer: object) -> nn.Module:
-    """Brevitas is not typed: say what its layers are."""
-    assert isinstance(layer, nn.Module)
-    return layer
+        return self._made(nn.Identity())
 
 
 def copy_float_weights(source: nn.Module, target: nn.Module) -> None:
@@ -156,6 +128,6 @@ def copy_float_weights(source: nn.Module, target: nn.Module) -> None:
     known = source.state_dict()
     own = dict(target.named_parameters()) | dict(target.named_buffers())
     result = target.load_state_dict(known, strict=False)
-    missing = [name for name in result.missing_keys if name in own and ".act_quant." not in name]
+    missing = [name for name in result.missing_keys if name in own and "act_quant." not in name]
     if result.unexpected_keys or missing:
         raise RuntimeError(f"not the same network: unexpected {result.unexpected_keys}, missing {missing}")

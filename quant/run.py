@@ -7,26 +7,36 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bitwright.errors import BitwrightError
-from bitwright.quant.digits_split import SPLIT_SEED, TEST_FRACTION
-from bitwright.quant.export import OPSET, export
+from bitwright.quant.count import count
+from bitwright.quant.curves import draw_curves
+from bitwright.quant.export import export
 from bitwright.quant.files import write_atomically
-from bitwright.quant.models import input_shape
+from bitwright.quant.layers import FloatLayers
+from bitwright.quant.models import build, input_shape
 from bitwright.quant.recipe import Exporter, Recipe
 from bitwright.quant.train import Report, Trained, train
 
-MODEL, METRICS, CHECKPOINT = "model.onnx", "metrics.json", "checkpoint.pt"
-_TOOLS = ("torch", "brevitas", "qonnx", "onnx", "onnxruntime", "onnxscript", "numpy", "scikit-learn")
+MODEL, METRICS, CHECKPOINT, CURVES = "model.onnx", "metrics.json", "checkpoint.pt", "curves.svg"
+#: Key of the recipe in the metadata of an exported file.
+RECIPE_KEY = "bitwright.recipe"
+#: Values of the test samples on which an export is executed by qonnx: about 40 images of 256 x 256 x 3.
+_VERIFIED_VALUES = 8_000_000
+_TOOLS = ("torch", "brevitas", "qonnx", "onnx", "onnxruntime", "onnxscript", "numpy", "scikit-learn", "pillow")
 
 
 def run(
-    recipe: Recipe, folder: Path, *, resume: bool = False, force: bool = False, report: Report | None = None
-) -> dict[str, Any]:
-    """Train a recipe and leave model.onnx, metrics.json and checkpoint.pt in ``folder``.
+    recipe: Recipe, folder: Path, *, resume: bool = False, force: bool = False, float_from: Path | None = None,
+    report: Report | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Train a recipe and leave model.onnx, metrics.json, curves.svg and checkpoint.pt in ``folder``.
 
     Returns the content of metrics.json.
 
@@ -36,7 +46,7 @@ def run(
     """
     if resume and force:
         raise BitwrightError("--resume continues a run and --force starts it over: give one of them")
-    for name in (MODEL, METRICS, CHECKPOINT):
+    for name in (MODEL, METRICS, CURVES, CHECKPOINT):
         if (folder / name).exists() and not force and not (resume and name == CHECKPOINT):
             hint = "; --resume continues the interrupted run" if name == CHECKPOINT else ""
             raise BitwrightError(f"{folder / name}: exists and is not overwritten; --force replaces it{hint}")
@@ -44,32 +54,54 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BitwrightError(f"{folder}: cannot make the folder: {error.strerror}; choose another one") from error
-    trained = train(recipe, folder / CHECKPOINT, resume=resume, report=report)
+    trained = train(recipe, folder / CHECKPOINT, resume=resume, float_from=float_from, report=report)
     result = export_trained(trained, recipe.exporter, folder / MODEL)
     write_atomically(folder / METRICS, (json.dumps(result, indent=2) + "\n").encode())
+    write_atomically(folder / CURVES, draw_curves(recipe.name, trained.history))
     return result
 
 
-def export_trained(trained: Trained, exporter: Exporter, path: Path) -> dict[str, Any]:
+def export_trained(trained: Trained, exporter: Exporter, path: Path, *, packed: bool | None = None) -> dict[str, Any]:
     """Write the verified QONNX file of a finished run; what metrics.json says about it."""
     recipe, task = trained.recipe, trained.task
-    images = task.x_test.reshape(len(task.x_test), *input_shape(recipe))
-    content, comparison = export(trained.model, images, exporter, recipe.name, path)
+    shape = input_shape(recipe)
+    size = max(2, _VERIFIED_VALUES // max(1, torch.Size(shape).numel()))
+    samples = task.test(0, min(task.test_size, size))
+    packed = recipe.packed if packed is None else packed
+    content, comparison = export(
+        trained.model, samples, exporter, recipe.name, path, packed=packed,
+        metadata={RECIPE_KEY: portable(recipe).model_dump_json(exclude_defaults=True)},
+    )  # fmt: skip
+    with torch.device("meta"):
+        layers = count(build(recipe, FloatLayers()), shape)
     return {
         "recipe": recipe.name,
+        "task": recipe.task.name,
+        "model": recipe.model.name,
         "metric": task.metric,
         "float": trained.metrics["float"],
         "qat": trained.metrics["qat"],
-        "test_images": comparison.images,
-        "split_seed": SPLIT_SEED,
-        "test_fraction": TEST_FRACTION,
+        "weight_bits": recipe.quantization.weight_bits,
+        "act_bits": recipe.quantization.act_bits,
+        "macs": sum(layer.macs for layer in layers),
+        "weights": sum(layer.weights for layer in layers),
+        "file_bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "data": task.facts,
+        "test_samples": task.test_size,
         "training_seed": recipe.seed,
         "exporter": exporter,
-        "opset": OPSET,
-        "images_that_differ_by_a_rounding_tie": comparison.explained,
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "verified": asdict(comparison),
+        "history": trained.history,
         "versions": {name: v for name in _TOOLS if (v := _version(name))},
     }
+
+
+def portable(recipe: Recipe) -> Recipe:
+    """The recipe without the folder of the data, which is a place on this machine."""
+    if "data" not in type(recipe.task).model_fields:
+        return recipe
+    return recipe.model_copy(update={"task": recipe.task.model_copy(update={"data": ""})})
 
 
 def _version(package: str) -> str | None:

@@ -9,228 +9,304 @@ So a run that is interrupted and resumed gives the same weights, bit for bit, as
 
 from __future__ import annotations
 
-import json
 import math
 import os
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from brevitas.graph.calibrate import calibration_mode
-from numpy.typing import NDArray
 from torch import nn
 
 from bitwright.errors import ModelError
-from bitwright.quant.layers import FloatLayers, QuantLayers, copy_float_weights
-from bitwright.quant.models import build, input_shape
+from bitwright.quant.checkpoint import PHASES, Checkpoint
+from bitwright.quant.forward import as_tuple, run_batch
+from bitwright.quant.layers import FloatLayers, copy_float_weights
+from bitwright.quant.models import build, layer_names
+from bitwright.quant.quant_layers import QuantLayers
 from bitwright.quant.recipe import Phase, Recipe
-from bitwright.quant.tasks import Task, augment, build_task
+from bitwright.quant.tasks import Task, build_task
+from bitwright.quant.tasks.base import batches
 
-#: Order of the phases; also their number in the seeds.
-PHASES = ("float", "qat")
-CHECKPOINT_VERSION = 1
-_EVALUATION_BATCH = 256
-
-#: Called after every epoch with (phase, epochs done, epochs in the phase, mean loss, validation loss or None).
-Report = Callable[[str, int, int, float, float | None], None]
+#: Training samples that set the activation ranges.
+_CALIBRATION_SAMPLES = 2048
 
 
-@dataclass
-class Checkpoint:
-    """Where a run stands. ``states`` holds the finished float network and the one in training."""
+@dataclass(frozen=True)
+class EpochReport:
+    """What is told after every epoch.
 
-    phase: int = 0
-    epoch: int = 0
-    model: dict[str, Any] | None = None
-    optimiser: dict[str, Any] | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
+    Attributes:
+        phase: 'float' or 'qat'. epoch: done, from 1. epochs: in the phase.
+        loss: mean over the epoch. validation_loss: None when the recipe keeps nothing for validation.
+        samples_per_second: of the training, without evaluation.
+    """
 
-    def save(self, path: Path, recipe: Recipe) -> None:
-        """Write atomically: an interrupt leaves the old file or the new one."""
-        temporary = path.with_name(path.name + ".part")
-        torch.save(
-            {
-                "version": CHECKPOINT_VERSION,
-                "recipe": recipe.model_dump_json(),
-                "phase": self.phase,
-                "epoch": self.epoch,
-                "model": self.model,
-                "optimiser": self.optimiser,
-                "metrics": self.metrics,
-            },
-            temporary,
-        )
-        os.replace(temporary, path)
+    phase: str
+    epoch: int
+    epochs: int
+    loss: float
+    validation_loss: float | None
+    samples_per_second: float
 
-    @staticmethod
-    def load(path: Path, recipe: Recipe) -> Checkpoint:
-        """Read back. Raises ModelError for a file that is no checkpoint or belongs to another recipe."""
-        try:
-            data = torch.load(path, weights_only=True)
-            version, stored = data["version"], json.loads(data["recipe"])
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise ModelError(f"{path}: not a checkpoint of bitwright, or damaged; start over with --force") from error
-        if version != CHECKPOINT_VERSION:
-            raise ModelError(
-                f"{path}: checkpoint version must be {CHECKPOINT_VERSION}, got {version}; start over with --force"
-            )
-        wanted = json.loads(recipe.model_dump_json())
-        changed = sorted(k for k in wanted.keys() | stored.keys() if wanted.get(k) != stored.get(k))
-        if changed:
-            raise ModelError(
-                f"{path}: was made by a recipe that differs in {', '.join(changed)}; "
-                "resume with the old recipe or start over with --force"
-            )
-        return Checkpoint(data["phase"], data["epoch"], data["model"], data["optimiser"], data["metrics"])
+
+Report = Callable[[EpochReport], None]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: the quantized network in eval mode and the figure of merit of both forms on the test images."""
+    """A finished run: the quantized network in eval mode and the figures of merit of both forms on the test samples."""
 
     recipe: Recipe
     task: Task
     model: nn.Module
-    metrics: dict[str, float]
+    metrics: dict[str, dict[str, float]]
+    history: list[dict[str, Any]]
 
 
-def train(recipe: Recipe, checkpoint_path: Path, *, resume: bool = False, report: Report | None = None) -> Trained:
+class _Network(nn.Module):
+    """The network, and behind it the layers of the task that are not exported."""
+
+    def __init__(self, model: nn.Module, head: nn.Module | None) -> None:
+        super().__init__()
+        self.model = model
+        self.head = head if head is not None else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return as_tuple(self.head(self.model(x)))
+
+
+def train(
+    recipe: Recipe,
+    checkpoint_path: Path,
+    *,
+    resume: bool = False,
+    float_from: Path | None = None,
+    report: Report | None = None,
+) -> Trained:
     """Run a recipe; a checkpoint is written after every epoch.
 
+    Args:
+        resume: continue the run that ``checkpoint_path`` holds.
+        float_from: a checkpoint of another run of the same model, past its float training, whose float weights are
+            taken instead of training in float.
+
     Raises:
-        ModelError: with ``resume``, the checkpoint is missing, damaged or of another recipe.
+        ModelError: a checkpoint is missing, damaged or of another recipe; the loss is not finite.
+        DataError: the data cannot be used.
         ToolMissingError: scikit-learn is not installed.
     """
-    torch.set_num_threads(recipe.threads)
+    device = _device(recipe)
+    if resume:
+        if not checkpoint_path.exists():
+            raise ModelError(f"{checkpoint_path}: no checkpoint to resume from; train without --resume")
+        state = Checkpoint.load(checkpoint_path)
+        state.check_same(recipe, checkpoint_path)
+        state.recipe = recipe
+    else:
+        state = Checkpoint(recipe)
     task = build_task(recipe)
-    if resume and not checkpoint_path.exists():
-        raise ModelError(f"{checkpoint_path}: no checkpoint to resume from; train without --resume")
-    state = Checkpoint.load(checkpoint_path, recipe) if resume else Checkpoint()
     torch.manual_seed(recipe.seed)
-    model = build(recipe, FloatLayers())
+    model = build(recipe, FloatLayers()).to(device)
+    head = task.head.to(device) if task.head is not None else None
     if state.phase == 0:
-        _run_phase(model, recipe, task, state, checkpoint_path, report)
-        state.metrics["float"] = task.score(evaluate(model, recipe, task.x_test))
-        quantized = start_qat(model, recipe, task)
-        state.phase, state.epoch, state.model, state.optimiser = 1, 0, quantized.state_dict(), None
-        state.save(checkpoint_path, recipe)
-    quantized = build(recipe, QuantLayers(recipe.quantization))
-    _run_phase(quantized, recipe, task, state, checkpoint_path, report)
-    state.metrics["qat"] = task.score(evaluate(quantized, recipe, task.x_test))
-    return Trained(recipe, task, quantized.eval(), dict(state.metrics))
+        network = _Network(model, head)
+        if float_from is not None:
+            _take_float(model, recipe, float_from)
+            state.network = network.state_dict()
+            state.epoch = recipe.float_training.epochs
+        _run_phase(network, recipe, task, state, checkpoint_path, device, report)
+        state.metrics["float"] = evaluate(model, task)
+        quantized = start_qat(model, recipe, task, device)
+        state.float_model = {k: v.clone() for k, v in model.state_dict().items()}
+        state.phase, state.epoch, state.optimiser = 1, 0, None
+        state.network = _Network(quantized, head).state_dict()
+        state.save(checkpoint_path)
+    quantized = _quantized(recipe).to(device)
+    _run_phase(_Network(quantized, head), recipe, task, state, checkpoint_path, device, report)
+    if "qat" not in state.metrics:
+        state.metrics["qat"] = evaluate(quantized, task)
+        state.save(checkpoint_path)
+    return Trained(recipe, task, quantized.eval().cpu(), dict(state.metrics), state.history)
 
 
-def restore(recipe: Recipe, checkpoint_path: Path) -> Trained:
-    """A finished run from its checkpoint, without training.
+def train_float(recipe: Recipe, checkpoint_path: Path, report: Report | None = None) -> dict[str, float]:
+    """The first phase alone; figures of the float network on the test samples. For comparisons of networks."""
+    device = _device(recipe)
+    task = build_task(recipe)
+    torch.manual_seed(recipe.seed)
+    model = build(recipe, FloatLayers()).to(device)
+    head = task.head.to(device) if task.head is not None else None
+    _run_phase(_Network(model, head), recipe, task, Checkpoint(recipe), checkpoint_path, device, report)
+    return evaluate(model, task)
 
-    Raises ModelError when the checkpoint is missing, damaged, of another recipe, or of a run that is not finished.
+
+def restore(checkpoint_path: Path, data: str = "") -> Trained:
+    """A finished run from its checkpoint, without training. ``data``: where the data lie now, if not where they were.
+
+    Raises ModelError when the checkpoint is missing, damaged, or of a run that is not finished.
     """
-    if not checkpoint_path.exists():
-        raise ModelError(f"{checkpoint_path}: no such checkpoint; train the recipe first")
-    state = Checkpoint.load(checkpoint_path, recipe)
-    if (state.phase, state.epoch) != (1, recipe.qat.epochs):
+    state = Checkpoint.load(checkpoint_path)
+    if not state.finished:
         raise ModelError(
             f"{checkpoint_path}: phase '{PHASES[state.phase]}' stands at epoch {state.epoch}; finish it with --resume"
         )
-    return train(recipe, checkpoint_path, resume=True)
+    recipe = at_data(state.recipe, data)
+    model = _quantized(recipe)
+    _load(model, state)
+    return Trained(recipe, build_task(recipe), model.eval(), dict(state.metrics), state.history)
 
 
-def start_qat(model: nn.Module, recipe: Recipe, task: Task) -> nn.Module:
-    """The quantized form of a trained float network, activation scales set from the training images.
+def restore_float(checkpoint_path: Path) -> nn.Module:
+    """The trained float network of a checkpoint, in eval mode. Raises ModelError before its float training is done."""
+    state = Checkpoint.load(checkpoint_path)
+    if state.float_model is None:
+        raise ModelError(f"{checkpoint_path}: the float training is not done; finish it with --resume")
+    model = build(state.recipe, FloatLayers())
+    model.load_state_dict(state.float_model)
+    return model.eval()
+
+
+def at_data(recipe: Recipe, data: str) -> Recipe:
+    """The recipe with its data at another place; '' leaves it. Raises ModelError for a task without a folder."""
+    if not data:
+        return recipe
+    if "data" not in type(recipe.task).model_fields:
+        raise ModelError(f"--data: the task '{recipe.task.name}' takes no folder")
+    return recipe.model_copy(update={"task": recipe.task.model_copy(update={"data": data})})
+
+
+def _load(model: nn.Module, state: Checkpoint) -> None:
+    assert state.network is not None
+    prefix = "model."
+    model.load_state_dict({k.removeprefix(prefix): v for k, v in state.network.items() if k.startswith(prefix)})
+
+
+def _take_float(model: nn.Module, recipe: Recipe, path: Path) -> None:
+    other = Checkpoint.load(path)
+    if other.float_model is None:
+        raise ModelError(f"{path}: the float training is not done; finish it with --resume")
+    if other.recipe.model != recipe.model:
+        raise ModelError(f"{path}: holds another model ({other.recipe.model}); the recipe asks for {recipe.model}")
+    model.load_state_dict(other.float_model)
+
+
+def _quantized(recipe: Recipe) -> nn.Module:
+    layers = QuantLayers(recipe.quantization, layer_names(recipe))
+    model = build(recipe, layers)
+    layers.finish()
+    return model
+
+
+def _device(recipe: Recipe) -> torch.device:
+    """The GPU when there is one, else the CPU with the threads of the recipe. Both are made deterministic."""
+    torch.set_num_threads(recipe.threads or len(os.sched_getaffinity(0)))
+    if torch.cuda.is_available():
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.benchmark = False
+        return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def start_qat(model: nn.Module, recipe: Recipe, task: Task, device: torch.device | None = None) -> nn.Module:
+    """The quantized form of a trained float network, activation scales set from training samples.
 
     The scales become parameters here: Brevitas would otherwise collect statistics during the first training steps, with
     counters that a checkpoint does not keep.
     """
-    quantized = build(recipe, QuantLayers(recipe.quantization))
+    quantized = _quantized(recipe)
     copy_float_weights(model, quantized)
-    quantized.eval()
+    quantized.to(device or torch.device("cpu")).eval()
+    samples = min(task.train_size, _CALIBRATION_SAMPLES)
     with torch.no_grad(), calibration_mode(quantized):
-        for start in range(0, len(task.x_train), _EVALUATION_BATCH):
-            quantized(_as_input(torch.from_numpy(task.x_train[start : start + _EVALUATION_BATCH]), recipe))
+        for start, stop in batches(samples, task.clean(0, 1)[0].size):
+            quantized(torch.from_numpy(task.clean(start, stop)).to(device))
     return quantized
 
 
-def evaluate(model: nn.Module, recipe: Recipe, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Outputs (N, ...) of the network in eval mode."""
-    model.eval()
-    with torch.no_grad():
-        parts = [
-            model(_as_input(torch.from_numpy(images[start : start + _EVALUATION_BATCH]), recipe)).numpy()
-            for start in range(0, len(images), _EVALUATION_BATCH)
-        ]
-    return np.concatenate(parts)
-
-
-def _as_input(images: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    return images.reshape(len(images), *input_shape(recipe))
+def evaluate(model: nn.Module, task: Task) -> dict[str, float]:
+    """Figures of merit of a network in eval mode."""
+    return task.figures(lambda x: run_batch(model, x))
 
 
 def _run_phase(
-    model: nn.Module, recipe: Recipe, task: Task, state: Checkpoint, path: Path, report: Report | None
-) -> None:
+    network: _Network, recipe: Recipe, task: Task, state: Checkpoint, path: Path, device: torch.device,
+    report: Report | None,
+) -> None:  # fmt: skip
     """Train from where ``state`` stands to the end of its phase."""
     name = PHASES[state.phase]
     settings = recipe.float_training if name == "float" else recipe.qat
-    if state.model is not None:
-        model.load_state_dict(state.model)
-    optimiser = _optimiser(model, settings)
+    if state.network is not None:
+        network.load_state_dict(state.network)
+    optimiser = _optimiser(network, settings)
     if state.optimiser is not None:
         optimiser.load_state_dict(state.optimiser)
     for epoch in range(state.epoch, settings.epochs):
+        rate = learning_rate(settings, epoch)
         for group in optimiser.param_groups:
-            group["lr"] = settings.learning_rate * (1 + math.cos(math.pi * epoch / settings.epochs)) / 2
-        loss = _epoch(model, optimiser, recipe, task, settings, state.phase, epoch)
-        state.epoch, state.model, state.optimiser = epoch + 1, model.state_dict(), optimiser.state_dict()
-        state.save(path, recipe)
+            group["lr"] = rate
+        started = time.perf_counter()
+        loss = _epoch(network, optimiser, recipe, task, settings, state.phase, epoch, device)
+        speed = task.train_size / (time.perf_counter() - started)
+        validation = task.validation_loss(lambda x: run_batch(network, x))
+        state.epoch, state.network, state.optimiser = epoch + 1, network.state_dict(), optimiser.state_dict()
+        entry = {"phase": name, "epoch": epoch + 1, "loss": loss, "validation_loss": validation, "learning_rate": rate}
+        state.history.append(entry)
+        state.save(path)
         if report is not None:
-            report(name, epoch + 1, settings.epochs, loss, _validation_loss(model, recipe, task))
+            report(EpochReport(name, epoch + 1, settings.epochs, loss, validation, speed))
+
+
+def learning_rate(settings: Phase, epoch: int) -> float:
+    """Of an epoch (from 0): a linear rise over the warm-up, then a cosine to 0."""
+    if epoch < settings.warmup_epochs:
+        return settings.learning_rate * (epoch + 1) / (settings.warmup_epochs + 1)
+    done = (epoch - settings.warmup_epochs) / max(1, settings.epochs - settings.warmup_epochs)
+    return settings.learning_rate * (1 + math.cos(math.pi * done)) / 2
 
 
 def _epoch(
-    model: nn.Module,
-    optimiser: torch.optim.Optimizer,
-    recipe: Recipe,
-    task: Task,
-    settings: Phase,
-    phase: int,
-    epoch: int,
-) -> float:
-    """One pass over the training images; the mean loss. A last batch of one image is left out (BatchNorm)."""
+    network: _Network, optimiser: torch.optim.Optimizer, recipe: Recipe, task: Task, settings: Phase, phase: int,
+    epoch: int, device: torch.device,
+) -> float:  # fmt: skip
+    """One pass over the training samples; the mean loss. A last batch of one sample is left out (BatchNorm)."""
     generator = torch.Generator().manual_seed(
         int(np.random.SeedSequence((recipe.seed, phase, epoch)).generate_state(1)[0])
     )
-    model.train()
-    order = torch.randperm(len(task.x_train), generator=generator)
-    images = torch.from_numpy(task.x_train)
-    labels = None if task.targets is None else torch.from_numpy(task.targets)
+    network.train()
+    if epoch >= settings.freeze_statistics_after * settings.epochs:
+        for module in network.modules():
+            if isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
+                module.eval()
+    order = torch.randperm(task.train_size, generator=generator)
     losses = []
     for batch in order.split(settings.batch_size):
         if len(batch) < 2:
             continue
-        noisy, clean = augment(images[batch], recipe.augmentation, generator)
+        samples, targets = task.batch(batch, generator)
         optimiser.zero_grad()
-        output = model(_as_input(noisy, recipe))
-        loss = task.loss(output, clean, None if labels is None else labels[batch])
+        loss = task.loss(network(samples.to(device)), _to(targets, device))
         if not torch.isfinite(loss):
             raise ModelError(
                 f"{recipe.name}: the loss is {loss.item()} in epoch {epoch + 1} of phase '{PHASES[phase]}'; "
-                "lower learning_rate"
+                "lower learning_rate, or set clip_norm"
             )
         loss.backward()  # type: ignore[no-untyped-call]
+        if settings.clip_norm:
+            nn.utils.clip_grad_norm_(network.parameters(), settings.clip_norm)
         optimiser.step()
         losses.append(loss.item())
     return float(np.mean(losses))
 
 
-def _validation_loss(model: nn.Module, recipe: Recipe, task: Task) -> float | None:
-    if not len(task.x_validation):
-        return None
-    clean = torch.from_numpy(task.x_validation)
-    labels = None if task.validation_targets is None else torch.from_numpy(task.validation_targets)
-    return task.loss(torch.from_numpy(evaluate(model, recipe, task.x_validation)), clean, labels).item()
+def _to(targets: Any, device: torch.device) -> Any:
+    if isinstance(targets, (tuple, list)):
+        return tuple(_to(t, device) for t in targets)
+    return targets.to(device) if isinstance(targets, torch.Tensor) else targets
 
 
 def _optimiser(model: nn.Module, settings: Phase) -> torch.optim.Optimizer:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +15,14 @@ from bitwright.compile.frontend import import_model
 from bitwright.engines import verify
 from bitwright.host import Accelerator, load_bundle
 from bitwright.host.accelerator import to_integers
-from bitwright.quant.digits_split import load_anomaly_split, load_split
-from bitwright.quant.scores import accuracy, area_under_roc, reconstruction_errors
+from bitwright.quant.data.digits import load_anomaly_split, load_split
+from bitwright.quant.metrics.scores import accuracy, area_under_roc, reconstruction_errors
+from bitwright.zoo import entry
 from tests.support import run_graph
 
-ROOT = Path(__file__).resolve().parent.parent
-EXAMPLES, DATA = ROOT / "examples" / "digits", ROOT / "tests" / "data"
-METRICS = json.loads((EXAMPLES / "metrics.json").read_text())
+DATA = Path(__file__).resolve().parent / "data"
+NAMES = ("classifier", "autoencoder")
+ZOO = {name: entry(f"digits-{name}") for name in NAMES}
 
 
 def test_images(name: str) -> np.ndarray:
@@ -33,18 +33,18 @@ def test_images(name: str) -> np.ndarray:
 test_images.__test__ = False  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("name", ["classifier", "autoencoder"])
+@pytest.mark.parametrize("name", NAMES)
 def test_both_exporters_give_the_same_integers(name: str) -> None:
-    graphs = [import_model(EXAMPLES / f"{name}.onnx"), import_model(DATA / f"digits_{name}_dynamo.onnx")]
+    graphs = [import_model(ZOO[name].model), import_model(DATA / f"digits_{name}_dynamo.onnx")]
     images = test_images(name)[:40]
     results = [next(iter(run_graph(g, {g.inputs[0].name: images}).values())) for g in graphs]
     np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.hls
-@pytest.mark.parametrize("name", ["classifier", "autoencoder"])
+@pytest.mark.parametrize("name", NAMES)
 def test_every_engine_on_the_whole_split(name: str, tmp_path: Path) -> None:
-    flow.compile_model(EXAMPLES / f"{name}.onnx", tmp_path / "out")
+    flow.compile_model(ZOO[name].model, tmp_path / "out")
     bundle = load_bundle(tmp_path / "out")
     images = test_images(name)
     port = bundle.inputs[0]
@@ -54,9 +54,10 @@ def test_every_engine_on_the_whole_split(name: str, tmp_path: Path) -> None:
         assert r.skipped is None and r.frames == 540 and r.different == 0, r
     with Accelerator.load(bundle, device="sim") as net:
         y = net.run(images)
+    recorded = ZOO[name].metrics["qat"]
     # Integers and float32 may differ on rounding ties; on this split they do not change a decision.
     if name == "classifier":
-        assert accuracy(y, load_split().y_test) == METRICS[name]["qat"]
+        assert accuracy(y, load_split().y_test) == recorded["accuracy"]
     else:
         unseen = load_anomaly_split().anomalous
-        assert abs(area_under_roc(reconstruction_errors(images, y), unseen) - METRICS[name]["qat"]) < 1e-4
+        assert abs(area_under_roc(reconstruction_errors(images, y), unseen) - recorded["area_under_roc"]) < 1e-4

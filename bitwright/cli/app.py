@@ -128,6 +128,81 @@ def run(
     commands.run(bundle, device.value, input or [], output or [], raw, force, json)
 
 
+DataDir = Annotated[Path | None, typer.Option("--data", metavar="FOLDER", help="Where the data of the task lie.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to train (docs/train.md).")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder for model, metrics and checkpoint.")],
+    data: DataDir = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change the recipe, such as qat.epochs=3.")
+    ] = None,
+    float_from: Annotated[
+        Path | None,
+        typer.Option(metavar="CHECKPOINT", help="Take the float weights of another run instead of training them."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in OUT.")] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a recipe in float, then quantized; export, verify and score the result."""
+    from bitwright.cli import training
+
+    training.train(recipe, out, data, set_ or [], float_from, resume, force, json)
+
+
+@app.command()
+def export(
+    checkpoint: Annotated[Path, typer.Argument(metavar="CHECKPOINT", help="checkpoint.pt of a finished run.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="MODEL.onnx", help="QONNX file to write.")],
+    data: DataDir = None,
+    exporter: Annotated[str, typer.Option(help="torchscript or dynamo; default: the recipe's.")] = "",
+    packed: Annotated[
+        bool | None, typer.Option("--packed/--plain", help="Weights in their own width; default: the recipe's choice.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write the QONNX file of a finished run, compared with the torch network first."""
+    from bitwright.cli import training
+
+    training.export(checkpoint, out, data, exporter, packed, force, json)
+
+
+@app.command()
+def evaluate(
+    source: Annotated[Path, typer.Argument(metavar="MODEL.onnx|CHECKPOINT", help="An exported model, or a run.")],
+    data: DataDir = None,
+    pictures: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Draw the results of the integer network.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The task's figures of merit in float, QAT and integers, side by side."""
+    from bitwright.cli import training
+
+    training.evaluate(source, data, pictures, json)
+
+
+@app.command()
+def models(
+    published: Annotated[
+        bool, typer.Option("--published", help="Count the published networks instead, beside the figures in print.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """The trained networks in the repository."""
+    from bitwright.cli import training
+
+    if published:
+        training.published(json)
+    else:
+        training.models(json)
+
+
 @app.command()
 def doctor(json: Json = False) -> None:
     """List tools and packages: what is there, and what each missing one would enable."""

@@ -106,6 +106,9 @@ class Emitter:
             return v
         if shape[:1] != v.shape[:1]:
             raise Refuse(f"reshape {list(v.shape)} -> {list(shape)} mixes the batch axis with others")
+        groups = regrouped(v.shape, shape)
+        if groups is not None and not v.per_channel:
+            return self._regroup(v, shape, groups)
         axis: int | None = None
         take: IntArray | None = None
         if v.per_channel:
@@ -126,6 +129,17 @@ class Emitter:
             return v
         last = (*(p for p in v.perm if p != axis), axis)
         return self._permuted(v, last).take(take)
+
+    def _regroup(self, v: Value, shape: tuple[int, ...], groups: list[tuple[list[int], list[int]]]) -> Value:
+        """Split and merge axes where they lie, so that a channel shuffle leaves the other axes alone."""
+        order: list[tuple[list[int], list[int]]] = []
+        for axis in v.perm:  # a group lies where its last axis does
+            group = next(g for g in groups if axis in g[0])
+            order = [g for g in order if g is not group] + [group]
+        v = self._permuted(v, tuple(axis for old, _ in order for axis in old))
+        perm = tuple(axis for _, new in order for axis in new)
+        terms = tuple((self.emit(Reshape, n, shape=tuple(shape[a] for a in perm)).name, c) for n, c in v.terms)
+        return replace(v, shape=shape, perm=perm, terms=terms)
 
     def with_channel_constant(self, v: Value, constant: Const, what: str) -> tuple[Value, FractionArray]:
         """Bring a broadcast constant and the value together: the constant as () or (C,) along the channel axis."""
@@ -315,3 +329,36 @@ def finite(constant: Const, what: str) -> FractionArray:
         bad = constant.data[~np.isfinite(constant.data)].flat[0]
         raise Refuse(f"{what} holds {bad}; it must be finite")
     return constant.exact()
+
+
+def regrouped(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:
+    """The reshape as groups of axes that are split or merged, each (old axes, new axes); None if only a whole copy
+    does it.
+
+    Axis 0, the batch, stays out. A reshape that keeps no axis is a flattening: None.
+    """
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 1
+    while i < len(old) and j < len(new):
+        left, right = [i], [j]
+        a, b = old[i], new[j]
+        while a != b:
+            if a < b:
+                i += 1
+                if i == len(old):
+                    return None
+                left.append(i)
+                a *= old[i]
+            else:
+                j += 1
+                if j == len(new):
+                    return None
+                right.append(j)
+                b *= new[j]
+        if len(left) > 1 and len(right) > 1:
+            return None
+        groups.append((left, right))
+        i, j = i + 1, j + 1
+    if i < len(old) or j < len(new) or len(groups) < 2 or 0 in old or 0 in new:
+        return None
+    return groups

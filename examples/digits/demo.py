@@ -3,12 +3,11 @@
 
 """The main job on real input: compile both digits networks, verify every engine, run on the simulated PYNQ-Z2.
 
-Needs no torch: the networks were trained by the recipes beside this file (docs/train.md) and are read as QONNX.
+Needs no torch: the networks were trained by the recipes in zoo/ (docs/train.md) and are read as QONNX.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -24,25 +23,24 @@ from bitwright import flow
 from bitwright.engines import verify
 from bitwright.host import Accelerator, load_bundle
 from bitwright.host.accelerator import to_integers
-from bitwright.quant.digits_split import load_anomaly_split, load_split
+from bitwright.quant.data.digits import load_anomaly_split, load_split
+from bitwright.quant.metrics.scores import accuracy, area_under_roc, reconstruction_errors
 from bitwright.quant.qonnx_run import run_qonnx
-from bitwright.quant.scores import accuracy, area_under_roc, reconstruction_errors
+from bitwright.zoo import Entry, entry
 
-HERE = Path(__file__).resolve().parent
 BOARD = "pynq-z2"
 
 
-def compiled(name: str, folder: Path, console: Console) -> Any:
+def compiled(network: Entry, folder: Path, console: Console) -> Any:
     """Compile one network; the loaded bundle."""
-    model = HERE / f"{name}.onnx"
     start = time.perf_counter()
-    manifest = flow.compile_model(model, folder / name, board=BOARD, backend="hls4ml")
+    manifest = flow.compile_model(network.model, folder / network.name, board=BOARD, backend="hls4ml")
     seconds = time.perf_counter() - start
     console.print(
-        f"[bold]{name}[/]: {model.name} -> {BOARD} ({manifest['part']}), hls4ml project, golden vectors, manifest in "
-        f"{seconds:.1f} s"
+        f"[bold]{network.name}[/]: {network.model.name} -> {BOARD} ({manifest['part']}), hls4ml project, "
+        f"golden vectors, manifest in {seconds:.1f} s"
     )
-    return load_bundle(folder / name)
+    return load_bundle(folder / network.name)
 
 
 def verified(bundle: Any, images: np.ndarray, console: Console) -> bool:
@@ -63,39 +61,41 @@ def verified(bundle: Any, images: np.ndarray, console: Console) -> bool:
     return fine
 
 
-def classifier(folder: Path, metrics: dict[str, Any], console: Console) -> bool:
+def classifier(network: Entry, folder: Path, console: Console) -> bool:
     """Compile, verify, and classify the test images on the simulated board."""
     split = load_split()
     images, labels = split.x_test, split.y_test
-    bundle = compiled("classifier", folder, console)
+    bundle = compiled(network, folder, console)
     fine = verified(bundle, images, console)
-    qat = run_qonnx(onnx.load(HERE / "classifier.onnx"), images)
+    (qat,) = run_qonnx(onnx.load(network.model), images)
     with Accelerator.load(bundle, device="sim") as net:
         logits = net.run(images)
     table = Table(title=f"accuracy on {len(images)} test images", title_justify="left")
     table.add_column("model")
     table.add_column("accuracy", justify="right")
-    table.add_row("float32, before quantization (recorded by the training run)", f"{metrics['float']:.2%}")
+    recorded = network.metrics["float"]["accuracy"]
+    table.add_row("float32, before quantization (recorded by the training run)", f"{recorded:.2%}")
     table.add_row("QAT, W4A8, in float32 (qonnx, measured now)", f"{accuracy(qat, labels):.2%}")
     table.add_row("integers, on the simulated PYNQ-Z2 (measured now)", f"{accuracy(logits, labels):.2%}")
     console.print(table)
     return fine
 
 
-def autoencoder(folder: Path, metrics: dict[str, Any], console: Console) -> bool:
+def autoencoder(network: Entry, folder: Path, console: Console) -> bool:
     """Compile, verify, and score how well the reconstruction error tells the unseen digit."""
     split = load_anomaly_split()
     images, unseen = split.x_test, split.anomalous
     flat = images.reshape(len(images), -1)
-    bundle = compiled("autoencoder", folder, console)
+    bundle = compiled(network, folder, console)
     fine = verified(bundle, flat, console)
     with Accelerator.load(bundle, device="sim") as net:
         rebuilt = net.run(flat)
-    qat = run_qonnx(onnx.load(HERE / "autoencoder.onnx"), flat)
+    (qat,) = run_qonnx(onnx.load(network.model), flat)
     table = Table(title=f"telling the unseen digit {split.unseen_class} by reconstruction error", title_justify="left")
     table.add_column("model")
     table.add_column("area under ROC", justify="right")
-    table.add_row("float32, before quantization (recorded by the training run)", f"{metrics['float']:.4f}")
+    recorded = network.metrics["float"]["area_under_roc"]
+    table.add_row("float32, before quantization (recorded by the training run)", f"{recorded:.4f}")
     for title, y in (("QAT, W4A8, in float32 (qonnx, measured now)", qat),
                      ("integers, on the simulated PYNQ-Z2 (measured now)", rebuilt)):  # fmt: skip
         table.add_row(title, f"{area_under_roc(reconstruction_errors(flat, y), unseen):.4f}")
@@ -106,10 +106,9 @@ def autoencoder(folder: Path, metrics: dict[str, Any], console: Console) -> bool
 def main() -> int:
     """Run both; 1 when any integer differed."""
     console = Console()
-    metrics = json.loads((HERE / "metrics.json").read_text())
     with tempfile.TemporaryDirectory(prefix="bitwright-demo-") as scratch:
-        fine = classifier(Path(scratch), metrics["classifier"], console)
-        fine &= autoencoder(Path(scratch), metrics["autoencoder"], console)
+        fine = classifier(entry("digits-classifier"), Path(scratch), console)
+        fine &= autoencoder(entry("digits-autoencoder"), Path(scratch), console)
     console.print("[green]every engine gave the same integers[/]" if fine else "[red]engines differ[/]")
     return 0 if fine else 1
 

@@ -43,7 +43,7 @@ class SeparableBlock(nn.Module):
 
 
 class SeparableClassifier(nn.Module):
-    """(batch, C, H, W) real images to (batch, classes) logits, which are quantized.
+    """(batch, C, H, W) real images to (batch, classes) logits, which are quantized; without classes to pooled features.
 
     Stem 3x3 convolution, separable blocks, global average pooling, linear layer. H and W must be divisible by the
     product of the strides, so that the pooling window is known when the network is built.
@@ -64,11 +64,14 @@ class SeparableClassifier(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.pool = nn.AvgPool2d((height, width))
         self.pool_quant = layers.unsigned()
-        self.classify = layers.linear(inputs, config.classes, bias=True, role="last")
-        self.logits = layers.signed()
+        self.features = inputs
+        self.classify: nn.Module | None = None
+        if config.classes:
+            self.classify = layers.linear(inputs, config.classes, bias=True, role="last")
+            self.logits = layers.signed()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.stem_act(self.stem_bn(self.stem(self.quant_input(x))))
-        y = self.pool_quant(self.pool(self.blocks(y)))
-        result: torch.Tensor = self.logits(self.classify(torch.flatten(y, 1)))
+        y = torch.flatten(self.pool_quant(self.pool(self.blocks(y))), 1)
+        result: torch.Tensor = y if self.classify is None else self.logits(self.classify(y))
         return result

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,21 @@ import onnx
 import pytest
 
 from bitwright.errors import ModelError
-from bitwright.quant.digits_split import SPLIT_SEED, TEST_FRACTION, UNSEEN_CLASS, load_anomaly_split, load_split
+from bitwright.quant.data.digits import SPLIT_SEED, TEST_FRACTION, UNSEEN_CLASS, load_anomaly_split, load_split
+from bitwright.quant.metrics.scores import accuracy, area_under_roc, reconstruction_errors
 from bitwright.quant.qonnx_run import run_qonnx, trace_quantizers
 from bitwright.quant.recipe import load_recipe
-from bitwright.quant.scores import accuracy, area_under_roc, reconstruction_errors
+from bitwright.zoo import entry
 
 ROOT = Path(__file__).resolve().parents[2]
-DIGITS = ROOT / "examples" / "digits"
-METRICS: dict[str, Any] = json.loads((DIGITS / "metrics.json").read_text())
 NAMES = ("classifier", "autoencoder")
-FILES = [(name, DIGITS / f"{name}.onnx", METRICS[name]["sha256"]) for name in NAMES] + [
+ZOO = {name: entry(f"digits-{name}") for name in NAMES}
+METRICS: dict[str, dict[str, Any]] = {name: ZOO[name].metrics for name in NAMES}
+FILES = [(name, ZOO[name].model, METRICS[name]["sha256"]) for name in NAMES] + [
     (name, ROOT / "tests" / "data" / METRICS[name]["other_exporter"]["file"], METRICS[name]["other_exporter"]["sha256"])
     for name in NAMES
 ]
-IDS = [path.stem for _, path, _ in FILES]
+IDS = [*(f"digits_{name}" for name in NAMES), *(path.stem for _, path, _ in FILES[len(NAMES) :])]
 
 
 def test_split_is_the_documented_one() -> None:
@@ -76,20 +76,20 @@ def test_reconstruction_errors_flatten_images() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_metrics_belong_to_recipe_and_split(name: str) -> None:
-    recipe, entry = load_recipe(DIGITS / f"{name}.toml"), METRICS[name]
-    assert entry["recipe"] == recipe.name and entry["training_seed"] == recipe.seed
-    assert entry["exporter"] == recipe.exporter != entry["other_exporter"]["exporter"]
-    assert (entry["split_seed"], entry["test_fraction"]) == (SPLIT_SEED, TEST_FRACTION)
+    recipe, facts = load_recipe(ZOO[name].recipe), METRICS[name]
+    assert facts["recipe"] == recipe.name and facts["training_seed"] == recipe.seed
+    assert facts["exporter"] == recipe.exporter != facts["other_exporter"]["exporter"]
+    assert (facts["data"]["split_seed"], facts["data"]["test_fraction"]) == (SPLIT_SEED, TEST_FRACTION)
     assert recipe.validation == 0
     if recipe.task.name == "digits_anomaly":
         assert recipe.task.unseen_class == UNSEEN_CLASS
-        assert entry["float_by_unseen_class"][str(UNSEEN_CLASS)] == entry["float"]
+        assert facts["float_by_unseen_class"][str(UNSEEN_CLASS)] == facts["float"][facts["metric"]]
 
 
 def test_metrics_reach_what_the_documentation_promises() -> None:
-    classifier, autoencoder = METRICS["classifier"], METRICS["autoencoder"]
-    assert classifier["float"] >= 0.98 and classifier["float"] - classifier["qat"] <= 0.01
-    assert min(autoencoder["float"], autoencoder["qat"]) >= 0.9
+    float_accuracy, accuracy_ = (METRICS["classifier"][phase]["accuracy"] for phase in ("float", "qat"))
+    assert float_accuracy >= 0.98 and float_accuracy - accuracy_ <= 0.01
+    assert min(METRICS["autoencoder"][phase]["area_under_roc"] for phase in ("float", "qat")) >= 0.9
 
 
 @pytest.mark.parametrize(("name", "path", "digest"), FILES, ids=IDS)
@@ -106,7 +106,7 @@ def test_committed_file(name: str, path: Path, digest: str) -> None:
 
 @pytest.mark.parametrize(("name", "path", "digest"), FILES, ids=IDS)
 def test_committed_file_is_quantized_as_the_recipe_says(name: str, path: Path, digest: str) -> None:
-    settings = load_recipe(DIGITS / f"{name}.toml").quantization
+    settings = load_recipe(ZOO[name].recipe).quantization
     model = onnx.load(str(path))
     constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
@@ -132,16 +132,18 @@ def test_committed_file_reaches_its_figure(name: str, path: Path, digest: str) -
     model = onnx.load(str(path))
     if name == "classifier":
         split = load_split()
-        assert accuracy(run_qonnx(model, split.x_test), split.y_test) == METRICS[name]["qat"]
+        (logits,) = run_qonnx(model, split.x_test)
+        assert accuracy(logits, split.y_test) == METRICS[name]["qat"]["accuracy"]
         return
     anomaly = load_anomaly_split()
     images = anomaly.x_test.reshape(-1, 64)
-    errors = reconstruction_errors(images, run_qonnx(model, images))
-    assert area_under_roc(errors, anomaly.anomalous) == METRICS[name]["qat"]
+    (rebuilt,) = run_qonnx(model, images)
+    errors = reconstruction_errors(images, rebuilt)
+    assert area_under_roc(errors, anomaly.anomalous) == METRICS[name]["qat"]["area_under_roc"]
 
 
 def test_residual_branches_have_different_scales() -> None:
-    model = onnx.load(str(DIGITS / "classifier.onnx"))
+    model = onnx.load(str(ZOO["classifier"].model))
     scales = [scale for scale, _, _ in trace_quantizers(model, load_split().x_test[:1])]
     assert len(set(scales)) == len(scales)
     assert sum(node.op_type == "Add" for node in model.graph.node) >= 1
@@ -149,4 +151,4 @@ def test_residual_branches_have_different_scales() -> None:
 
 def test_wrong_input_shape_is_named() -> None:
     with pytest.raises(ModelError, match=r"samples must have shape \(64,\), got \(1, 8, 8\)"):
-        run_qonnx(onnx.load(str(DIGITS / "autoencoder.onnx")), load_split().x_test[:1])
+        run_qonnx(onnx.load(str(ZOO["autoencoder"].model)), load_split().x_test[:1])

@@ -16,8 +16,9 @@ from bitwright.errors import ToolMissingError
 from bitwright.quant import missing
 from bitwright.quant.recipe import RecipeError, load_recipe
 
-DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
-GOOD = (DIGITS / "classifier.toml").read_text()
+ZOO = Path(__file__).resolve().parents[2] / "zoo"
+PROGRAM = str(Path(sys.executable).parent / "bitwright")
+GOOD = (ZOO / "digits-classifier" / "recipe.toml").read_text()
 
 
 def check(tmp_path: Path, text: str) -> str:
@@ -31,9 +32,9 @@ def check(tmp_path: Path, text: str) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-@pytest.mark.parametrize("name", ["classifier", "autoencoder"])
-def test_committed_recipes_are_valid(name: str) -> None:
-    assert load_recipe(DIGITS / f"{name}.toml").name == f"digits-{name}"
+@pytest.mark.parametrize("path", sorted(ZOO.glob("*/recipe.toml")), ids=lambda path: path.parent.name)
+def test_committed_recipes_are_valid(path: Path) -> None:
+    assert load_recipe(path).name == path.parent.name
 
 
 @pytest.mark.parametrize(
@@ -86,11 +87,13 @@ def test_command_line_without_torch(tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
 
     def call(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "bitwright.quant", *arguments]
+        command = [PROGRAM, *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
-    assert call("--help").returncode == 0
+    for words in ((), ("train",), ("export",), ("evaluate",), ("models",)):
+        assert call(*words, "--help").returncode == 0
+    assert "digits-classifier" in call("models").stdout
     bad = call("train", str(tmp_path / "bad.toml"), "-o", str(tmp_path / "out"))
     assert bad.returncode == 2 and "Traceback" not in bad.stderr
-    assert bad.stderr.startswith(f"error: {tmp_path / 'bad.toml'}: ") and "x: unknown key" in bad.stderr
+    assert bad.stderr.startswith(f"bitwright: {tmp_path / 'bad.toml'}: ") and "x: unknown key" in bad.stderr
     assert not (tmp_path / "out").exists()

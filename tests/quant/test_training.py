@@ -25,21 +25,25 @@ pytestmark = pytest.mark.qat
 torch = pytest.importorskip("torch")
 pytest.importorskip("brevitas")
 
+from bitwright.quant.augment import warp  # noqa: E402
 from bitwright.quant.export import export, to_qonnx  # noqa: E402
-from bitwright.quant.layers import FloatLayers, QuantLayers, copy_float_weights  # noqa: E402
-from bitwright.quant.models import build, input_shape  # noqa: E402
+from bitwright.quant.layers import FloatLayers, copy_float_weights  # noqa: E402
+from bitwright.quant.models import build  # noqa: E402
+from bitwright.quant.quant_layers import QuantLayers  # noqa: E402
 from bitwright.quant.recipe import EXPORTERS, Exporter, Recipe, load_recipe, parse_recipe  # noqa: E402
 from bitwright.quant.run import run  # noqa: E402
-from bitwright.quant.tasks import augment, build_task  # noqa: E402
-from bitwright.quant.train import Trained, restore, train  # noqa: E402
+from bitwright.quant.tasks import build_task  # noqa: E402
+from bitwright.quant.train import EpochReport, Trained, restore, train  # noqa: E402
 from bitwright.quant.verify import compare_with_brevitas  # noqa: E402
+from bitwright.zoo import entry  # noqa: E402
 
-DIGITS = Path(__file__).resolve().parents[2] / "examples" / "digits"
+PROGRAM = str(Path(sys.executable).parent / "bitwright")
 NAMES = ("classifier", "autoencoder")
 
 
 def tiny(name: str, **changes: Any) -> Recipe:
-    data = load_recipe(DIGITS / f"{name}.toml").model_dump() | changes
+    data = load_recipe(entry(f"digits-{name}").recipe).model_dump() | changes
+    data["threads"] = 1  # networks as small as these gain nothing from more, and tests run side by side
     data["float_training"]["epochs"] = data["qat"]["epochs"] = 2
     if name == "classifier":
         data["model"] |= {"stem": 4, "channels": [8, 8], "strides": [2, 1]}
@@ -73,8 +77,8 @@ class _Stop(Exception):
 
 @pytest.mark.parametrize("stop_at", [("float", 1), ("float", 2), ("qat", 1), ("qat", 2)])
 def test_resumed_run_equals_uninterrupted_run(trained: Trained, tmp_path: Path, stop_at: tuple[str, int]) -> None:
-    def stop(phase: str, epoch: int, *_: object) -> None:
-        if (phase, epoch) == stop_at:
+    def stop(report: EpochReport) -> None:
+        if (report.phase, report.epoch) == stop_at:
             raise _Stop
 
     with pytest.raises(_Stop):
@@ -96,20 +100,20 @@ def test_checkpoint_of_another_recipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_unfinished_run_is_not_exported(tmp_path: Path) -> None:
-    def stop(phase: str, epoch: int, *_: object) -> None:
-        if (phase, epoch) == ("qat", 1):
+    def stop(report: EpochReport) -> None:
+        if (report.phase, report.epoch) == ("qat", 1):
             raise _Stop
 
     recipe = tiny("autoencoder")
     with pytest.raises(_Stop):
         train(recipe, tmp_path / "c.pt", report=stop)
     with pytest.raises(ModelError, match="phase 'qat' stands at epoch 1; finish it with --resume"):
-        restore(recipe, tmp_path / "c.pt")
+        restore(tmp_path / "c.pt")
 
 
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_export_is_one_verified_file(trained: Trained, tmp_path: Path, exporter: Exporter) -> None:
-    images = trained.task.x_test.reshape(-1, *input_shape(trained.recipe))[:120]
+    images = trained.task.test(0, 120)
     content, result = export(trained.model, images, exporter, "tiny", tmp_path / "m.onnx")
     assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"] and (tmp_path / "m.onnx").read_bytes() == content
     assert result.images == 120 and result.explained == result.different <= 3
@@ -121,7 +125,7 @@ def test_export_is_one_verified_file(trained: Trained, tmp_path: Path, exporter:
 def test_wrong_export_is_caught_and_nothing_is_written(
     trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    images = trained.task.x_test.reshape(-1, *input_shape(trained.recipe))[:20]
+    images = trained.task.test(0, 20)
     proto = to_qonnx(trained.model, images.shape[1:], "torchscript", "tiny")
     target = max(proto.graph.initializer, key=lambda t: int(np.prod(t.dims)))
     target.CopyFrom(onnx.numpy_helper.from_array(-onnx.numpy_helper.to_array(target), target.name))
@@ -147,19 +151,28 @@ def test_qat_starts_from_the_float_weights() -> None:
 
 def test_validation_images_are_taken_from_training() -> None:
     whole, part = build_task(tiny("classifier")), build_task(tiny("classifier", validation=0.2))
-    assert len(part.x_validation) == round(0.2 * len(whole.x_train))
-    both = sorted(x.tobytes() for x in np.concatenate([part.x_train, part.x_validation]))
-    assert both == sorted(x.tobytes() for x in whole.x_train)
+    kept: list[np.ndarray] = []
+
+    def run_network(x: np.ndarray) -> tuple[np.ndarray, ...]:
+        kept.append(x)
+        return (np.zeros((len(x), 10), np.float32),)
+
+    assert whole.validation_loss(run_network) is None and not kept
+    assert part.validation_loss(run_network) == pytest.approx(np.log(10))
+    (validation,) = kept
+    assert len(validation) == round(0.2 * whole.train_size)
+    both = sorted(x.tobytes() for x in np.concatenate([part.clean(0, part.train_size), validation]))
+    assert both == sorted(x.tobytes() for x in whole.clean(0, whole.train_size))
 
 
 def test_augmentation_follows_the_generator_and_can_be_off() -> None:
-    settings = load_recipe(DIGITS / "classifier.toml").augmentation
+    settings = load_recipe(entry("digits-classifier").recipe).augmentation
     images = torch.rand(4, 1, 8, 8)
-    a, b, c = (augment(images, settings, torch.Generator().manual_seed(s))[1] for s in (1, 1, 2))
+    a, b, c = (warp(images, settings, torch.Generator().manual_seed(s))[1] for s in (1, 1, 2))
     assert torch.equal(a, b) and not torch.equal(a, c) and a.shape == images.shape
     off = type(settings)()
-    assert all(torch.equal(x, images) for x in augment(images, off, torch.Generator()))
-    noisy, clean = augment(images, type(settings)(noise=0.1), torch.Generator().manual_seed(1))
+    assert all(torch.equal(x, images) for x in warp(images, off, torch.Generator()))
+    noisy, clean = warp(images, type(settings)(noise=0.1), torch.Generator().manual_seed(1))
     assert torch.equal(clean, images) and not torch.equal(noisy, images) and noisy.min() >= 0 and noisy.max() <= 1
 
 
@@ -176,10 +189,12 @@ def test_results_are_not_overwritten(tmp_path: Path) -> None:
 
 
 def test_interrupt_and_resume_on_the_command_line(tmp_path: Path) -> None:
-    recipe = (DIGITS / "autoencoder.toml").read_text().replace("epochs = 100", "epochs = 2")
-    (tmp_path / "r.toml").write_text(recipe.replace("epochs = 200", "epochs = 40"))
+    recipe = entry("digits-autoencoder").recipe.read_text().replace("epochs = 100", "epochs = 2")
+    (tmp_path / "r.toml").write_text(
+        recipe.replace("epochs = 200", "epochs = 40").replace("seed = 1", "seed = 1\nthreads = 1")
+    )
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "bitwright.quant", "train", str(tmp_path / "r.toml"), "-o", str(out)]
+    command = [PROGRAM, "train", str(tmp_path / "r.toml"), "-o", str(out)]
     process = subprocess.Popen([*command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (out / "checkpoint.pt").exists() and time.monotonic() < deadline:
@@ -193,7 +208,7 @@ def test_interrupt_and_resume_on_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
     first = json.loads(done.stdout)
     assert first == json.loads((out / "metrics.json").read_text())
-    command[3:] = ["export", command[4], "--checkpoint", str(out / "checkpoint.pt"), "-o", str(tmp_path / "m.onnx")]
+    command = [PROGRAM, "export", str(out / "checkpoint.pt"), "-o", str(tmp_path / "m.onnx")]
     exported = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
     assert json.loads(exported.stdout)["sha256"] == first["sha256"]
     refused = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -206,6 +221,7 @@ def test_interrupt_and_resume_on_the_command_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_retraining_gives_the_committed_figures(name: str, tmp_path: Path) -> None:
     """On the machine and versions of metrics.json the run is bit-identical; elsewhere within a point."""
-    result = run(load_recipe(DIGITS / f"{name}.toml"), tmp_path)
-    committed = json.loads((DIGITS / "metrics.json").read_text())[name]
-    assert abs(result["float"] - committed["float"]) <= 0.01 and abs(result["qat"] - committed["qat"]) <= 0.01
+    committed = entry(f"digits-{name}")
+    result = run(load_recipe(committed.recipe), tmp_path)
+    for phase in ("float", "qat"):
+        assert abs(result[phase][result["metric"]] - committed.metrics[phase][result["metric"]]) <= 0.01

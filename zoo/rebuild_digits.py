@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Train both recipes again and replace the committed files: ``python examples/digits/rebuild.py`` (some minutes).
+"""Train both digits recipes again, replace the committed files: ``python -m bitwright.zoo.rebuild_digits`` (minutes).
 
-Writes classifier.onnx, autoencoder.onnx and metrics.json here, and the files of the other exporter to tests/data. Needs
-the extra ``qat``. Runs are kept below out/digits: a second call resumes or reuses them; --fresh starts over.
+Writes model.onnx and metrics.json into zoo/digits-*, and the files of the other exporter to tests/data. Needs the extra
+``qat`` and a checkout. Runs are kept below out/digits: a second call resumes or reuses them; --fresh starts over.
 """
 
 from __future__ import annotations
@@ -20,33 +20,35 @@ from bitwright.quant.missing import require_qat
 from bitwright.quant.recipe import EXPORTERS, Recipe, load_recipe, parse_recipe
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
+ROOT = HERE.parent
 WORK = ROOT / "out" / "digits"
 
 
 def rebuild(name: str, fresh: bool) -> dict[str, Any]:
-    """Train one recipe and export it by both exporters; the entry of metrics.json."""
+    """Train one recipe and export it by both exporters; the content of metrics.json."""
     from bitwright.quant.run import export_trained
 
-    recipe = load_recipe(HERE / f"{name}.toml")
+    folder = HERE / f"digits-{name}"
+    recipe = load_recipe(folder / "recipe.toml")
     trained = _train(recipe, WORK / f"{name}.pt", fresh)
-    entry = export_trained(trained, recipe.exporter, HERE / f"{name}.onnx")
+    facts = export_trained(trained, recipe.exporter, folder / "model.onnx")
     (other,) = (e for e in EXPORTERS if e != recipe.exporter)
     path = ROOT / "tests" / "data" / f"digits_{name}_{other}.onnx"
     fixture = export_trained(trained, other, path)
-    entry["other_exporter"] = {"exporter": other, "file": path.name, "sha256": fixture["sha256"]}
-    return entry
+    facts["other_exporter"] = {"exporter": other, "file": path.name, "sha256": fixture["sha256"]}
+    return facts
 
 
 def compare_unseen_classes(fresh: bool) -> dict[str, float]:
     """Area under the ROC curve of the float autoencoder for every choice of the unseen class, same settings."""
     table = {}
     for digit in range(10):
-        data = load_recipe(HERE / "autoencoder.toml").model_dump()
+        data = load_recipe(HERE / "digits-autoencoder" / "recipe.toml").model_dump()
         data["task"]["unseen_class"] = digit
         data["qat"]["epochs"] = 0
-        recipe = parse_recipe(data, f"autoencoder.toml, unseen class {digit}")
-        table[str(digit)] = _train(recipe, WORK / f"autoencoder-float-{digit}.pt", fresh).metrics["float"]
+        recipe = parse_recipe(data, f"digits-autoencoder, unseen class {digit}")
+        trained = _train(recipe, WORK / f"autoencoder-float-{digit}.pt", fresh)
+        table[str(digit)] = trained.metrics["float"][trained.task.metric]
         print(f"unseen class {digit}: {table[str(digit)]:.4f}", file=sys.stderr)
     return table
 
@@ -65,7 +67,8 @@ def main() -> None:
     require_qat()
     metrics = {name: rebuild(name, fresh) for name in ("classifier", "autoencoder")}
     metrics["autoencoder"]["float_by_unseen_class"] = compare_unseen_classes(fresh)
-    write_atomically(HERE / "metrics.json", (json.dumps(metrics, indent=2) + "\n").encode())
+    for name, facts in metrics.items():
+        write_atomically(HERE / f"digits-{name}" / "metrics.json", (json.dumps(facts, indent=2) + "\n").encode())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,63 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Training recipes: TOML files with a strict schema (docs/train.md). Needs no torch."""
+
+from bitwright.quant.recipe.base import RecipeError
+from bitwright.quant.recipe.models import (
+    CoDeNetModel,
+    ConvAutoencoderModel,
+    DeepLabModel,
+    Deformable,
+    DenseAutoencoderModel,
+    MobileNetModel,
+    SeparableClassifierModel,
+    SsdLiteModel,
+)
+from bitwright.quant.recipe.read import load_recipe, parse_recipe
+from bitwright.quant.recipe.recipe import (
+    EXPORTERS,
+    Augmentation,
+    Exporter,
+    LayerBits,
+    Phase,
+    Quantization,
+    Recipe,
+)
+from bitwright.quant.recipe.tasks import (
+    Classification,
+    Detection,
+    DigitsAnomaly,
+    DigitsClassification,
+    OneClass,
+    Reconstruction,
+    Segmentation,
+)
+
+__all__ = [
+    "EXPORTERS",
+    "Augmentation",
+    "Classification",
+    "CoDeNetModel",
+    "ConvAutoencoderModel",
+    "DeepLabModel",
+    "Deformable",
+    "DenseAutoencoderModel",
+    "Detection",
+    "DigitsAnomaly",
+    "DigitsClassification",
+    "Exporter",
+    "LayerBits",
+    "MobileNetModel",
+    "OneClass",
+    "Phase",
+    "Quantization",
+    "Recipe",
+    "RecipeError",
+    "Reconstruction",
+    "Segmentation",
+    "SeparableClassifierModel",
+    "SsdLiteModel",
+    "load_recipe",
+    "parse_recipe",
+]
