@@ -104,14 +104,18 @@ class OneClassTask(Task):
         """Area under the ROC curve for each detector, and what the features are like.
 
         Also the rate of detection at a threshold that normal images alone set: it is chosen on a fifth of the normal
-        training images, which the detector for it does not see, so that 5 % of them exceed it.
-
-        Raises ModelError when the features have collapsed.
+        training images, which the detector for it does not see, so that 5 % of them exceed it. ``collapsed`` is 1 when the
+        features no longer depend on the input (`degeneration`); the areas are 0.5 then.
         """
         normal = np.asarray(run_all(run, self.clean, self.train_size)[0], np.float64)
         test = np.asarray(self.test_outputs(run)[0], np.float64)
         facts = degeneration(normal)
-        found = {"effective_rank": facts["effective_rank"], "dead_share": facts["dead_share"]}
+        found = {"effective_rank": facts["effective_rank"], "dead_share": facts["dead_share"], "collapsed": 0.0}
+        unit = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
+        if "collapsed" in (facts["verdict"], degeneration(unit)["verdict"]):
+            # The same features whatever the input: every score is equal, which is an area of one half.
+            same = {f"auc_{name}": 0.5 for name in DETECTORS}
+            return found | same | {"collapsed": 1.0, "detected": 0.0, "false_alarms": 0.0}
         for name, kind in DETECTORS.items():
             scores = kind().fit(normal).score(test)
             found[f"auc_{name}"] = area_under_roc(scores, self._data.anomalous)

@@ -52,7 +52,9 @@ def onnx_deform_conv(x: np.ndarray, weight: np.ndarray, offsets: np.ndarray, gro
     graph = helper.make_graph([node], "deform", inputs, [output])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=10)
     onnx.checker.check_model(model)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1  # the default spins on every core
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return [np.asarray(engine.run(None, feeds)[0]) for engine in (ReferenceEvaluator(model), session)]
 
 
