@@ -45,6 +45,7 @@ def recipe(deformable: dict[str, Any], options: argparse.Namespace) -> Recipe:
         {
             "name": "ablation",
             "seed": options.seed,
+            "threads": options.threads,
             "task": {
                 "name": "detection",
                 "format": "digit_scenes",
@@ -126,6 +127,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0, help="of torch; 0 takes all cores")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
     rows = []

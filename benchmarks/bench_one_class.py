@@ -50,13 +50,14 @@ def digits(pretext: str, normal: str, seed: int, epochs: int) -> Recipe:
     )
 
 
-def blood_tiles(pretext: str, data: Path, seed: int, epochs: int) -> Recipe:
+def blood_tiles(pretext: str, data: Path, seed: int, epochs: int, threads: int = 0) -> Recipe:
     """MobileNetV2, width 0.25, on tiles: normal ones show red cells only."""
     phase = {"batch_size": 32, "learning_rate": 2e-3, "epochs": epochs}
     return parse_recipe(
         {
             "name": f"blood-{pretext}",
             "seed": seed,
+            "threads": threads,
             "task": {
                 "name": "one_class",
                 "format": "voc_tiles",
@@ -85,7 +86,11 @@ def runs(options: argparse.Namespace) -> Iterator[tuple[str, str, Recipe]]:
                 yield f"{pretext}, digits", normal, digits(pretext, normal, seed, options.epochs)
         if options.bccd is not None:
             for pretext in ("cutpaste", "cutpaste_3way"):
-                yield f"{pretext}, blood tiles", "RBC", blood_tiles(pretext, options.bccd, seed, options.tile_epochs)
+                yield (
+                    f"{pretext}, blood tiles",
+                    "RBC",
+                    blood_tiles(pretext, options.bccd, seed, options.tile_epochs, options.threads),
+                )
 
 
 def measure(recipe: Recipe) -> dict[str, dict[str, float]]:
@@ -107,6 +112,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=30, help="float epochs on digits; a third of it quantized")
     parser.add_argument("--tile-epochs", type=int, default=9, help="the same on tiles")
+    parser.add_argument("--threads", type=int, default=0, help="of torch on tiles; 0 takes all cores")
     parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="classes that are normal in turn")
     parser.add_argument("--bccd", type=Path, help="folder of BCCD in the layout of Pascal VOC")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -78,7 +78,14 @@ def _with_batch(clean: Any, size: int) -> Any:
     from qonnx.transformation.change_batchsize import ChangeBatchSize
     from qonnx.transformation.infer_shapes import InferShapes
 
-    return clean.transform(ChangeBatchSize(size)).transform(InferShapes())
+    batched = clean.transform(ChangeBatchSize(size))
+    # qonnx leaves the sizes of Resize as they are, and they name the batch.
+    for node in batched.graph.node:
+        if node.op_type == "Resize" and len(node.input) > 3 and node.input[3]:
+            sizes = batched.get_initializer(node.input[3])
+            if sizes is not None and sizes[0] != size:
+                batched.set_initializer(node.input[3], np.concatenate(([size], sizes[1:])).astype(np.int64))
+    return batched.transform(InferShapes())
 
 
 def _execute(model: Any, images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:

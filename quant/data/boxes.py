@@ -15,7 +15,7 @@ from torch.nn import functional
 from bitwright.quant.augment import recolour
 from bitwright.quant.data.detection import BoxSample, BoxSet, Image
 from bitwright.quant.metrics.detection import Truth
-from bitwright.quant.recipe import Augmentation
+from bitwright.quant.recipe import Augmentation, RecipeError
 
 #: Training images are kept this much larger than the input, so that crops that enlarge stay sharp.
 _MARGIN = 1.25
@@ -38,6 +38,12 @@ class PreparedBoxes:
     """Training and test split of one data set for a square input of ``side`` pixels."""
 
     def __init__(self, train: BoxSet, test: BoxSet, side: int, augmentation: Augmentation) -> None:
+        for field in ("rotate_degrees", "noise"):
+            if getattr(augmentation, field):
+                raise RecipeError(
+                    f"augmentation.{field}: must be 0 for detection, got {getattr(augmentation, field)}; boxes are moved by "
+                    "scale, shift_pixels, flip and flip_vertical only"
+                )
         self.class_names = train.class_names
         self._side = side
         self._base = round(side * _MARGIN)

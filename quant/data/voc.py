@@ -21,9 +21,6 @@ from bitwright.quant.data.detection import (
     usable_boxes,
 )
 
-#: What the parser raises: the last two for an encoding that it does not know or cannot use.
-_NOT_XML = (Xml.ParseError, LookupError, ValueError)
-
 
 def read_voc(folder: Path, split: str, class_names: tuple[str, ...] = (), *, skip_bad: bool = False) -> BoxSet:
     """Read one split.
@@ -63,7 +60,7 @@ def _names_in(folder: Path) -> set[str]:
     for path in sorted((folder / "Annotations").glob("*.xml")):
         try:
             found |= {name for o in Xml.parse(path).iterfind("object") if (name := o.findtext("name"))}
-        except (*_NOT_XML, OSError):
+        except (OSError, Xml.ParseError, LookupError, ValueError):
             continue  # complained about when its sample is read
     return found
 
@@ -75,7 +72,7 @@ def _sample(folder: Path, name: str, known: tuple[str, ...], complaints: Complai
     except OSError as error:
         complaints.add(f"{xml}: cannot be read ({error.strerror})")
         return None
-    except _NOT_XML as error:
+    except (Xml.ParseError, LookupError, ValueError) as error:  # the last two for encodings it cannot use
         complaints.add(f"{xml}: not XML ({error})")
         return None
     picture = folder / "JPEGImages" / Path(root.findtext("filename") or f"{name}.jpg").name

@@ -26,7 +26,14 @@ from bitwright.host.decode.ssd import anchors, decode  # noqa: E402
 from bitwright.quant.data.detection import DataError  # noqa: E402
 from bitwright.quant.export import export  # noqa: E402
 from bitwright.quant.metrics.detection import Truth  # noqa: E402
-from bitwright.quant.recipe import Augmentation, Recipe, RecipeError, parse_recipe  # noqa: E402
+from bitwright.quant.recipe import (  # noqa: E402
+    EXPORTERS,
+    Augmentation,
+    Exporter,
+    Recipe,
+    RecipeError,
+    parse_recipe,
+)
 from bitwright.quant.tasks import build_task  # noqa: E402
 from bitwright.quant.tasks.detection import CentreTask  # noqa: E402
 from bitwright.quant.tasks.multibox import LEFT_OUT, MATCH, MultiBoxTask, match, multibox_loss  # noqa: E402
@@ -284,10 +291,13 @@ def test_an_epoch_of_each_phase(name: str, model: dict[str, Any], tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("exporter", EXPORTERS)
 @pytest.mark.parametrize(("name", "model"), [("detection", SSDLITE), ("segmentation", DEEPLAB)])
-def test_export_compiles_to_the_same_integers(name: str, model: dict[str, Any], tmp_path: Path) -> None:
+def test_export_compiles_to_the_same_integers(
+    name: str, model: dict[str, Any], exporter: Exporter, tmp_path: Path
+) -> None:
     done = train(recipe({"name": name, **SCENES}, model), tmp_path / "c.pt")
-    export(done.model.eval(), done.task.test(0, 3), "torchscript", "dense", tmp_path / "m.onnx")
+    export(done.model.eval(), done.task.test(0, 3), exporter, "dense", tmp_path / "m.onnx")
     graph = import_model(tmp_path / "m.onnx")
     tensor = graph.tensors[graph.inputs[0].tensor]
     codes = np.random.default_rng(0).integers(0, 256, (2, *tensor.shape))
