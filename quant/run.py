@@ -34,7 +34,7 @@ _TOOLS = ("torch", "brevitas", "qonnx", "onnx", "onnxruntime", "onnxscript", "nu
 
 def run(
     recipe: Recipe, folder: Path, *, resume: bool = False, force: bool = False, float_from: Path | None = None,
-    report: Report | None = None,
+    weights: Path | None = None, report: Report | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train a recipe and leave model.onnx, metrics.json, curves.svg and checkpoint.pt in ``folder``.
 
@@ -54,7 +54,7 @@ def run(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BitwrightError(f"{folder}: cannot make the folder: {error.strerror}; choose another one") from error
-    trained = train(recipe, folder / CHECKPOINT, resume=resume, float_from=float_from, report=report)
+    trained = train(recipe, folder / CHECKPOINT, resume=resume, float_from=float_from, weights=weights, report=report)
     result = export_trained(trained, recipe.exporter, folder / MODEL)
     write_atomically(folder / METRICS, (json.dumps(result, indent=2) + "\n").encode())
     write_atomically(folder / CURVES, draw_curves(recipe.name, trained.history))

@@ -24,9 +24,11 @@ from torch import nn
 
 from bitwright.errors import ModelError
 from bitwright.quant.checkpoint import PHASES, Checkpoint
+from bitwright.quant.distillation import Teacher
 from bitwright.quant.forward import as_tuple, run_batch
 from bitwright.quant.layers import FloatLayers, copy_float_weights
 from bitwright.quant.models import build, layer_names
+from bitwright.quant.pretrained import load_pretrained
 from bitwright.quant.quant_layers import QuantLayers
 from bitwright.quant.recipe import Phase, Recipe
 from bitwright.quant.tasks import Task, build_task
@@ -86,6 +88,7 @@ def train(
     *,
     resume: bool = False,
     float_from: Path | None = None,
+    weights: Path | None = None,
     report: Report | None = None,
 ) -> Trained:
     """Run a recipe; a checkpoint is written after every epoch.
@@ -94,6 +97,7 @@ def train(
         resume: continue the run that ``checkpoint_path`` holds.
         float_from: a checkpoint of another run of the same model, past its float training, whose float weights are
             taken instead of training in float.
+        weights: backbone weights of another source to start the float training from (quant/pretrained.py).
 
     Raises:
         ModelError: a checkpoint is missing, damaged or of another recipe; the loss is not finite.
@@ -115,6 +119,8 @@ def train(
     head = task.head.to(device) if task.head is not None else None
     if state.phase == 0:
         network = _Network(model, head)
+        if weights is not None and state.network is None:
+            load_pretrained(weights, model)
         if float_from is not None:
             _take_float(model, recipe, float_from)
             state.network = network.state_dict()
@@ -127,7 +133,8 @@ def train(
         state.network = _Network(quantized, head).state_dict()
         state.save(checkpoint_path)
     quantized = _quantized(recipe).to(device)
-    _run_phase(_Network(quantized, head), recipe, task, state, checkpoint_path, device, report)
+    teacher = _teacher(recipe, task, state, device)
+    _run_phase(_Network(quantized, head), recipe, task, state, checkpoint_path, device, report, teacher)
     if "qat" not in state.metrics:
         state.metrics["qat"] = evaluate(quantized, task)
         state.save(checkpoint_path)
@@ -178,6 +185,19 @@ def at_data(recipe: Recipe, data: str) -> Recipe:
     if "data" not in type(recipe.task).model_fields:
         raise ModelError(f"--data: the task '{recipe.task.name}' takes no folder")
     return recipe.model_copy(update={"task": recipe.task.model_copy(update={"data": data})})
+
+
+def _teacher(recipe: Recipe, task: Task, state: Checkpoint, device: torch.device) -> Teacher | None:
+    settings = recipe.distillation
+    if not settings.weight:
+        return None
+    if settings.teacher:
+        model = restore_float(Path(settings.teacher))
+    else:
+        model = build(recipe, FloatLayers())
+        assert state.float_model is not None
+        model.load_state_dict(state.float_model)
+    return Teacher(model.to(device), settings, logits=task.metric == "accuracy")
 
 
 def _load(model: nn.Module, state: Checkpoint) -> None:
@@ -235,7 +255,7 @@ def evaluate(model: nn.Module, task: Task) -> dict[str, float]:
 
 def _run_phase(
     network: _Network, recipe: Recipe, task: Task, state: Checkpoint, path: Path, device: torch.device,
-    report: Report | None,
+    report: Report | None, teacher: Teacher | None = None,
 ) -> None:  # fmt: skip
     """Train from where ``state`` stands to the end of its phase."""
     name = PHASES[state.phase]
@@ -250,7 +270,7 @@ def _run_phase(
         for group in optimiser.param_groups:
             group["lr"] = rate
         started = time.perf_counter()
-        loss = _epoch(network, optimiser, recipe, task, settings, state.phase, epoch, device)
+        loss = _epoch(network, optimiser, recipe, task, settings, state.phase, epoch, device, teacher)
         speed = task.train_size / (time.perf_counter() - started)
         validation = task.validation_loss(lambda x: run_batch(network, x))
         state.epoch, state.network, state.optimiser = epoch + 1, network.state_dict(), optimiser.state_dict()
@@ -271,7 +291,7 @@ def learning_rate(settings: Phase, epoch: int) -> float:
 
 def _epoch(
     network: _Network, optimiser: torch.optim.Optimizer, recipe: Recipe, task: Task, settings: Phase, phase: int,
-    epoch: int, device: torch.device,
+    epoch: int, device: torch.device, teacher: Teacher | None,
 ) -> float:  # fmt: skip
     """One pass over the training samples; the mean loss. A last batch of one sample is left out (BatchNorm)."""
     generator = torch.Generator().manual_seed(
@@ -289,7 +309,11 @@ def _epoch(
             continue
         samples, targets = task.batch(batch, generator)
         optimiser.zero_grad()
-        loss = task.loss(network(samples.to(device)), _to(targets, device))
+        samples = samples.to(device)
+        outputs = network(samples)
+        loss = task.loss(outputs, _to(targets, device))
+        if teacher is not None:
+            loss = teacher.mixed(loss, samples, outputs)
         if not torch.isfinite(loss):
             raise ModelError(
                 f"{recipe.name}: the loss is {loss.item()} in epoch {epoch + 1} of phase '{PHASES[phase]}'; "

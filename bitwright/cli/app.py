@@ -144,6 +144,9 @@ def train(
         Path | None,
         typer.Option(metavar="CHECKPOINT", help="Take the float weights of another run instead of training them."),
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE.pth", help="Backbone weights under torchvision's names to start from.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the interrupted run in OUT.")] = False,
     force: Force = False,
     json: Json = False,
@@ -151,7 +154,7 @@ def train(
     """Train a recipe in float, then quantized; export, verify and score the result."""
     from bitwright.cli import training
 
-    training.train(recipe, out, data, set_ or [], float_from, resume, force, json)
+    training.train(recipe, out, data, set_ or [], float_from, weights, resume, force, json)
 
 
 @app.command()

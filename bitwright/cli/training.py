@@ -28,8 +28,8 @@ def _quiet_brevitas() -> None:
 
 
 def train(
-    recipe_path: Path, output: Path, data: Path | None, changes: Sequence[str], float_from: Path | None, resume: bool,
-    force: bool, json: bool,
+    recipe_path: Path, output: Path, data: Path | None, changes: Sequence[str], float_from: Path | None,
+    weights: Path | None, resume: bool, force: bool, json: bool,
 ) -> None:  # fmt: skip
     """Train a recipe into a folder."""
     from bitwright.quant.missing import require_qat
@@ -45,13 +45,9 @@ def train(
     with _bars(json) as progress:
         try:
             result = run(
-                recipe,
-                output,
-                resume=resume,
-                force=force,
-                float_from=float_from,
+                recipe, output, resume=resume, force=force, float_from=float_from, weights=weights,
                 report=_Reporter(progress, recipe.name),
-            )
+            )  # fmt: skip
         except KeyboardInterrupt:
             progress.stop()
             raise BitwrightError(f"interrupted; --resume continues from the last whole epoch in {output}") from None

@@ -41,8 +41,8 @@ class PreparedBoxes:
         for field in ("rotate_degrees", "noise"):
             if getattr(augmentation, field):
                 raise RecipeError(
-                    f"augmentation.{field}: must be 0 for detection, got {getattr(augmentation, field)}; boxes are moved by "
-                    "scale, shift_pixels, flip and flip_vertical only"
+                    f"augmentation.{field}: must be 0 for detection, got {getattr(augmentation, field)}; boxes are "
+                    "moved by scale, shift_pixels, flip and flip_vertical only"
                 )
         self.class_names = train.class_names
         self._side = side

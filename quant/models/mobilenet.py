@@ -158,28 +158,3 @@ def _keep_resolution(backbone: Backbone) -> None:
     conv = backbone.stem.conv
     assert isinstance(conv, nn.Conv2d)
     conv.stride = (1, 1)
-
-
-def from_torchvision(state: dict[str, torch.Tensor], model: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights under torchvision's names for `mobilenet_v2` as those of a float model with a V2 `Backbone`.
-
-    Layers are matched in the order in which the network computes, each by its shape; the classifier is left out when
-    its number of classes differs. Raises ValueError naming the first layer that does not fit.
-    """
-    theirs = [k for k in state if k.startswith("features.") and not k.endswith("num_batches_tracked")]
-    own = {k: v for k, v in model.state_dict().items() if not k.endswith("num_batches_tracked")}
-    mine = [k for k in own if k.startswith("backbone.")]
-    if len(theirs) < len(mine):
-        raise ValueError(f"{len(theirs)} tensors below 'features.', the backbone has {len(mine)}")
-    found = {}
-    for ours, other in zip(mine, theirs, strict=False):
-        if own[ours].shape != state[other].shape:
-            raise ValueError(
-                f"'{other}' has shape {tuple(state[other].shape)}, '{ours}' needs {tuple(own[ours].shape)}"
-            )
-        found[ours] = state[other]
-    for name in ("weight", "bias"):
-        ours, other = f"classify.{name}", f"classifier.1.{name}"
-        if ours in own and other in state and own[ours].shape == state[other].shape:
-            found[ours] = state[other]
-    return found

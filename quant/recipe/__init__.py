@@ -18,6 +18,7 @@ from bitwright.quant.recipe.read import load_recipe, parse_recipe
 from bitwright.quant.recipe.recipe import (
     EXPORTERS,
     Augmentation,
+    Distillation,
     Exporter,
     LayerBits,
     Phase,
@@ -46,6 +47,7 @@ __all__ = [
     "Detection",
     "DigitsAnomaly",
     "DigitsClassification",
+    "Distillation",
     "Exporter",
     "LayerBits",
     "MobileNetModel",

@@ -77,6 +77,17 @@ class About(Table):
     licence: str = ""
 
 
+class Distillation(Table):
+    """The quantized network also learns the outputs of a float teacher: of this run's own, or of another one's."""
+
+    #: Share of the loss that compares with the teacher; 0 switches it off.
+    weight: Annotated[float, Field(ge=0, le=1)] = 0.0
+    #: Classification: softness of both distributions (G. Hinton et al., arXiv:1503.02531).
+    temperature: Annotated[float, Field(gt=0, le=100)] = 2.0
+    #: Checkpoint of the teacher's run, of any model with the same outputs; "" is the float network of this run.
+    teacher: str = ""
+
+
 Exporter = Literal["torchscript", "dynamo"]
 EXPORTERS: tuple[Exporter, ...] = get_args(Exporter)
 
@@ -98,5 +109,6 @@ class Recipe(Table):
     model: Model
     quantization: Quantization = Quantization()
     augmentation: Augmentation = Augmentation()
+    distillation: Distillation = Distillation()
     float_training: Phase
     qat: Phase

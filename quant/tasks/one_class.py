@@ -104,8 +104,8 @@ class OneClassTask(Task):
         """Area under the ROC curve for each detector, and what the features are like.
 
         Also the rate of detection at a threshold that normal images alone set: it is chosen on a fifth of the normal
-        training images, which the detector for it does not see, so that 5 % of them exceed it. ``collapsed`` is 1 when the
-        features no longer depend on the input (`degeneration`); the areas are 0.5 then.
+        training images, which the detector for it does not see, so that 5 % of them exceed it. ``collapsed`` is 1 when
+        the features no longer depend on the input (`degeneration`); the areas are 0.5 then.
         """
         normal = np.asarray(run_all(run, self.clean, self.train_size)[0], np.float64)
         test = np.asarray(self.test_outputs(run)[0], np.float64)
