@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json as json_module
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from bitwright.cli.files import UsageError
-from bitwright.errors import BitwrightError
 
 
 def _quiet_brevitas() -> None:
@@ -50,7 +50,8 @@ def train(
             )  # fmt: skip
         except KeyboardInterrupt:
             progress.stop()
-            raise BitwrightError(f"interrupted; --resume continues from the last whole epoch in {output}") from None
+            print(f"bitwright: interrupted; --resume continues from the last whole epoch in {output}", file=sys.stderr)
+            raise SystemExit(130) from None
     if json:
         print(json_module.dumps(result))
         return

@@ -190,9 +190,7 @@ def test_results_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_interrupt_and_resume_on_the_command_line(tmp_path: Path) -> None:
     recipe = entry("digits-autoencoder").recipe.read_text().replace("epochs = 100", "epochs = 2")
-    (tmp_path / "r.toml").write_text(
-        recipe.replace("epochs = 200", "epochs = 40").replace("seed = 1", "seed = 1\nthreads = 1")
-    )
+    (tmp_path / "r.toml").write_text(recipe.replace("epochs = 200", "epochs = 40"))
     out = tmp_path / "out"
     command = [PROGRAM, "train", str(tmp_path / "r.toml"), "-o", str(out)]
     process = subprocess.Popen([*command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -204,7 +202,7 @@ def test_interrupt_and_resume_on_the_command_line(tmp_path: Path) -> None:
     assert process.returncode == 130 and "--resume continues" in stderr and "Traceback" not in stderr
     assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt"]
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
-    assert again.returncode == 2 and "--resume continues the interrupted run" in again.stderr
+    assert again.returncode == 2 and "--resume continues the interrupted run" in json.loads(again.stdout)["error"]["message"]
     done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
     first = json.loads(done.stdout)
     assert first == json.loads((out / "metrics.json").read_text())
