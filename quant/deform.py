@@ -36,6 +36,15 @@ class DeformSettings:
     bounds: tuple[int, int] | None = (0, 7)
     rounded: bool = True
 
+    @property
+    def start(self) -> float:
+        """Where every offset starts: 0, or as near to it as leaves room on both sides. At a bound there is no gradient
+        outwards, and what steps over it does not come back."""
+        if self.bounds is None:
+            return 0.0
+        lo, hi = self.bounds
+        return float(min(max(0, lo + 1), hi - 1)) if hi - lo > 1 else (lo + hi) / 2
+
     def offset_channels(self, kernel: int) -> int:
         """Channels of the layer that makes the offsets."""
         return 1 if self.square else 2 * kernel * kernel
@@ -66,7 +75,7 @@ class OffsetHead(nn.Module):
     """1x1 convolution -> bound -> round -> square pattern: (N, C, H, W) to offsets (N, 2 k k, H, W).
 
     ``bounded`` does the bounding and rounding; the quantized form passes a quantizer of scale 1, whose range is the
-    bound. The bias starts at 0 and the weights at 0: training starts from the ordinary convolution.
+    bound. The weights start at 0, the bias at ``settings.start``: training begins with one window for all positions.
     """
 
     pattern: torch.Tensor
@@ -80,7 +89,7 @@ class OffsetHead(nn.Module):
         self.bounded = bounded
         self.register_buffer("pattern", square_pattern(kernel), persistent=False)
         nn.init.zeros_(conv.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(conv.bias)  # type: ignore[arg-type]
+        nn.init.constant_(conv.bias, settings.start)  # type: ignore[arg-type]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         offsets: torch.Tensor = self.conv(x)

@@ -34,7 +34,8 @@ class Quantization(Table):
     input_signed: bool = False
     #: Free scales are real numbers.
     scales: Literal["free", "power_of_two"] = "free"
-    #: Pattern of layer names (*, ?, []) -> widths; later patterns win. ``bitwright models RECIPE`` lists the names.
+    #: Pattern of layer names (*, ?, []) -> widths; later patterns win. One that meets no layer is an error with all
+    #: names.
     layers: dict[str, LayerBits] = {}
 
 

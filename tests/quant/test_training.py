@@ -202,7 +202,8 @@ def test_interrupt_and_resume_on_the_command_line(tmp_path: Path) -> None:
     assert process.returncode == 130 and "--resume continues" in stderr and "Traceback" not in stderr
     assert sorted(p.name for p in out.iterdir()) == ["checkpoint.pt"]
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
-    assert again.returncode == 2 and "--resume continues the interrupted run" in json.loads(again.stdout)["error"]["message"]
+    assert again.returncode == 2
+    assert "--resume continues the interrupted run" in json.loads(again.stdout)["error"]["message"]
     done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, check=True)
     first = json.loads(done.stdout)
     assert first == json.loads((out / "metrics.json").read_text())
