@@ -66,8 +66,22 @@ def _of_checkpoint(source: Path, data: str, pictures: Path | None) -> dict[str, 
     }
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder) / "model.onnx"
-        export_trained(trained, trained.recipe.exporter, model)
+        exported = export_trained(trained, trained.recipe.exporter, model)
+        if "settings" in exported:
+            figures["integers"] = _integers_of_settings(trained.task, model)
+            return {"metric": trained.task.metric, "test_samples": trained.task.test_size, "figures": figures}
         return _integers(trained.task, model, figures, pictures)
+
+
+def _integers_of_settings(task: Any, folder: Path) -> dict[str, float]:
+    """An adaptive network: every setting is a file of its own."""
+    from bitwright.compile.frontend import import_model
+
+    found = {}
+    for setting in task.settings:
+        run = integer_runner(import_model(folder / f"{setting.name}.onnx"))
+        found[f"accuracy_{setting.name}"] = task.accuracy(run(task.test_at(setting.resolution))[0])
+    return {task.metric: float(np.mean(list(found.values()))), **found}
 
 
 def _integers(task: Any, model: Path, figures: dict[str, dict[str, float]], pictures: Path | None) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def train(
     console.print(_scores(result["metric"], {"float": result["float"], "QAT": result["qat"]}, recipe.name))
     if result["data"].get("skipped"):
         console.print(f"{len(result['data']['skipped'])} samples were left out; metrics.json names them", markup=False)
-    console.print(str(output / "model.onnx"), markup=False)
+    console.print(str(output / ("settings" if "settings" in result else "model.onnx")), markup=False)
 
 
 def _bars(quiet: bool) -> Progress:
@@ -119,6 +119,13 @@ def export(
     result = export_trained(trained, chosen, output, packed=packed)
     if json:
         print(json_module.dumps(result))
+        return
+    if "settings" in result:
+        for setting in result["settings"]:
+            print(
+                f"{output / setting['file']}: {setting['macs']:,} MACs, accuracy float "
+                f"{setting['accuracy_float']:.4f}, QAT {setting['accuracy_qat']:.4f}"
+            )
         return
     verified = result["verified"]
     print(

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bitwright.quant.layers import FloatLayers, Layers
+from bitwright.quant.models.adaptive import AdaptiveClassifier
 from bitwright.quant.models.codenet import CoDeNet, default_resolution
 from bitwright.quant.models.conv_autoencoder import ConvAutoencoder
 from bitwright.quant.models.deeplab import DeepLab
@@ -17,6 +18,7 @@ from bitwright.quant.models.mobilenet import MobileNet
 from bitwright.quant.models.separable_classifier import SeparableClassifier
 from bitwright.quant.models.ssdlite import SsdLite
 from bitwright.quant.recipe import (
+    AdaptiveModel,
     CoDeNetModel,
     ConvAutoencoderModel,
     DeepLabModel,
@@ -39,6 +41,8 @@ def build(recipe: Recipe, layers: Layers) -> nn.Module:
         return CoDeNet(config, layers)
     if isinstance(config, MobileNetModel):
         return MobileNet(config, layers)
+    if isinstance(config, AdaptiveModel):
+        return AdaptiveClassifier(config, layers)
     if isinstance(config, SsdLiteModel):
         return SsdLite(config, layers)
     if isinstance(config, DeepLabModel):
@@ -55,6 +59,9 @@ def input_shape(recipe: Recipe) -> tuple[int, ...]:
         return _DIGIT
     if isinstance(config, CoDeNetModel):
         side = config.resolution or default_resolution(config.configuration)
+        return (3, side, side)
+    if isinstance(config, AdaptiveModel):
+        side = max(config.resolutions)
         return (3, side, side)
     if isinstance(config, (MobileNetModel, SsdLiteModel, DeepLabModel)):
         return (3, config.resolution, config.resolution)

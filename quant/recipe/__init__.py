@@ -5,6 +5,7 @@
 
 from bitwright.quant.recipe.base import RecipeError
 from bitwright.quant.recipe.models import (
+    AdaptiveModel,
     CoDeNetModel,
     ConvAutoencoderModel,
     DeepLabModel,
@@ -30,6 +31,7 @@ from bitwright.quant.recipe.tasks import (
     Detection,
     DigitsAnomaly,
     DigitsClassification,
+    DigitVideos,
     OneClass,
     Reconstruction,
     Segmentation,
@@ -37,6 +39,7 @@ from bitwright.quant.recipe.tasks import (
 
 __all__ = [
     "EXPORTERS",
+    "AdaptiveModel",
     "Augmentation",
     "Classification",
     "CoDeNetModel",
@@ -45,6 +48,7 @@ __all__ = [
     "Deformable",
     "DenseAutoencoderModel",
     "Detection",
+    "DigitVideos",
     "DigitsAnomaly",
     "DigitsClassification",
     "Distillation",

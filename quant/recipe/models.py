@@ -101,6 +101,29 @@ class CoDeNetModel(Table):
     deformable: Deformable = Deformable()
 
 
+class AdaptiveModel(Table):
+    """quant/models/adaptive.py: one network, several input sizes and exits."""
+
+    name: Literal["adaptive_classifier"]
+    classes: Classes = 10
+    stem: Channels = 16
+    #: Output channels and stride of each stage; every stage has an exit.
+    channels: Annotated[list[Channels], Field(min_length=1, max_length=16)]
+    strides: Annotated[list[Literal[1, 2]], Field(min_length=1, max_length=16)]
+    #: Sides of the square input that one network serves.
+    resolutions: Annotated[list[Resolution], Field(min_length=1, max_length=16)]
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(self.channels) != len(self.strides):
+            raise ValueError(
+                f"channels and strides must be of one length, got {len(self.channels)} and {len(self.strides)}"
+            )
+        if len(set(self.resolutions)) != len(self.resolutions):
+            raise ValueError(f"resolutions must differ, got {self.resolutions}")
+        return self
+
+
 class MobileNetModel(Table):
     """quant/models/mobilenet.py: classification."""
 
@@ -157,6 +180,7 @@ Model = Annotated[
     | ConvAutoencoderModel
     | CoDeNetModel
     | MobileNetModel
+    | AdaptiveModel
     | SsdLiteModel
     | DeepLabModel,
     Field(discriminator="name"),
@@ -167,6 +191,7 @@ MODELS: tuple[type[Table], ...] = (
     ConvAutoencoderModel,
     CoDeNetModel,
     MobileNetModel,
+    AdaptiveModel,
     SsdLiteModel,
     DeepLabModel,
 )

@@ -105,6 +105,15 @@ class OneClass(Table):
     on_bad_sample: OnBadSample = "error"
 
 
+class DigitVideos(Table):
+    """Clips of moving digits, made on the fly, for adaptive networks; the metric is the mean accuracy over settings."""
+
+    name: Literal["digit_videos"]
+    frames: Annotated[int, Field(ge=1, le=64)] = 4
+    train_clips: Annotated[int, Field(ge=2, le=100_000)] = 400
+    test_clips: Annotated[int, Field(ge=1, le=100_000)] = 200
+
+
 class Reconstruction(Table):
     """Anomalies by reconstruction error; the metric is the area under the ROC curve."""
 
@@ -121,7 +130,14 @@ class Reconstruction(Table):
 
 
 Task = Annotated[
-    DigitsClassification | DigitsAnomaly | Detection | Segmentation | Classification | OneClass | Reconstruction,
+    DigitsClassification
+    | DigitsAnomaly
+    | Detection
+    | Segmentation
+    | Classification
+    | OneClass
+    | Reconstruction
+    | DigitVideos,
     Field(discriminator="name"),
 ]
 TASKS: tuple[type[Table], ...] = (
@@ -132,4 +148,5 @@ TASKS: tuple[type[Table], ...] = (
     Classification,
     OneClass,
     Reconstruction,
+    DigitVideos,
 )

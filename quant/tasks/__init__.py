@@ -22,6 +22,7 @@ from bitwright.quant.data.voc import read_voc
 from bitwright.quant.layers import FloatLayers
 from bitwright.quant.models import build, input_shape
 from bitwright.quant.recipe import (
+    AdaptiveModel,
     Classification,
     CoDeNetModel,
     ConvAutoencoderModel,
@@ -30,6 +31,7 @@ from bitwright.quant.recipe import (
     Detection,
     DigitsAnomaly,
     DigitsClassification,
+    DigitVideos,
     MobileNetModel,
     OneClass,
     Recipe,
@@ -40,6 +42,7 @@ from bitwright.quant.recipe import (
     SsdLiteModel,
 )
 from bitwright.quant.recipe.base import Table
+from bitwright.quant.tasks.adaptive import DigitVideoTask
 from bitwright.quant.tasks.base import Task
 from bitwright.quant.tasks.classification import ClassificationTask
 from bitwright.quant.tasks.detection import CentreTask
@@ -61,6 +64,7 @@ FITTING: dict[type[Table], tuple[type[Table], ...]] = {
     Segmentation: (DeepLabModel,),
     Classification: (MobileNetModel,),
     OneClass: (MobileNetModel, SeparableClassifierModel),
+    DigitVideos: (AdaptiveModel,),
     Reconstruction: (DenseAutoencoderModel, ConvAutoencoderModel),
 }
 
@@ -80,6 +84,8 @@ def build_task(recipe: Recipe) -> Task:
         return _classification(recipe, recipe.task, shape[1])
     if isinstance(recipe.task, OneClass):
         return _one_class(recipe, recipe.task, shape)
+    if isinstance(recipe.task, DigitVideos):
+        return DigitVideoTask(recipe)
     if isinstance(recipe.task, Reconstruction):
         return ReconstructionTask(recipe, load_reconstruction(recipe.task, _folder(recipe.task.data), shape))
     return DigitsTask(recipe, shape)

@@ -61,6 +61,14 @@ def pictures(count: int, seed: int) -> np.ndarray:
     return (rng.integers(0, 256, (count, 3, SIDE, SIDE)) / np.float32(255)).astype(np.float32)
 
 
+def _spread(conv: Any, inputs: Any, output: Any) -> Any:
+    """Weights and bias that give offsets of mean 3.5 and deviation 2.5, and what they give here."""
+    factor = 2.5 / output.std()
+    conv.weight.mul_(factor)
+    conv.bias.copy_((conv.bias - output.mean()) * factor + 3.5)
+    return (output - output.mean()) * factor + 3.5
+
+
 def quantized(settings: Recipe) -> Any:
     """Random weights, with normalizations and scales that fit random pictures; offsets that use their range."""
     torch.manual_seed(0)
@@ -70,8 +78,7 @@ def quantized(settings: Recipe) -> Any:
         source = build(settings, FloatLayers())
         for module in source.modules():
             if isinstance(module, OffsetHead):
-                torch.nn.init.normal_(module.conv.weight, std=2 / module.conv.in_channels**0.5)
-                torch.nn.init.constant_(module.conv.bias, 3.0)
+                torch.nn.init.normal_(module.conv.weight)
             if isinstance(module, torch.nn.BatchNorm2d):
                 torch.nn.init.uniform_(module.weight, 0.5, 1.5)
                 torch.nn.init.normal_(module.bias, std=0.3)
@@ -83,6 +90,10 @@ def quantized(settings: Recipe) -> Any:
         with torch.no_grad():
             for _ in range(4):
                 source.train()(batch)
+            hooks = [m.conv.register_forward_hook(_spread) for m in source.modules() if isinstance(m, OffsetHead)]
+            source.eval()(batch)
+            for hook in hooks:
+                hook.remove()
             copy_float_weights(source, target)
             with calibration_mode(target.eval()):
                 target(batch)
