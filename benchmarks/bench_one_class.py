@@ -65,7 +65,9 @@ def blood_tiles(pretext: str, data: Path, seed: int, epochs: int, threads: int =
                 "train_split": "trainval",
                 "normal": ["RBC"],
                 "pretext": pretext,
-                "train_limit": 1000,
+                "train_limit": 600,
+                "test_limit": 400,
+                "scenes": 4,
                 "on_bad_sample": "skip",
             },
             "model": {"name": "mobilenet", "width": 0.25, "resolution": 64, "classes": 0},
@@ -82,7 +84,7 @@ def runs(options: argparse.Namespace) -> Iterator[tuple[str, str, Recipe]]:
     """Pretext task, what is normal, recipe."""
     for seed in range(1, options.seeds + 1):
         for pretext in ("rotation", "contrastive"):
-            for normal in options.digits.split(","):
+            for normal in filter(None, options.digits.split(",")):
                 yield f"{pretext}, digits", normal, digits(pretext, normal, seed, options.epochs)
         if options.bccd is not None:
             for pretext in ("cutpaste", "cutpaste_3way"):
@@ -113,7 +115,7 @@ def main() -> int:
     parser.add_argument("--epochs", type=int, default=30, help="float epochs on digits; a third of it quantized")
     parser.add_argument("--tile-epochs", type=int, default=9, help="the same on tiles")
     parser.add_argument("--threads", type=int, default=0, help="of torch on tiles; 0 takes all cores")
-    parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="classes that are normal in turn")
+    parser.add_argument("--digits", default="0,1,2,3,4,5,6,7,8,9", help="classes that are normal in turn; empty: none")
     parser.add_argument("--bccd", type=Path, help="folder of BCCD in the layout of Pascal VOC")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     options = parser.parse_args()
