@@ -37,6 +37,24 @@ def test_committed_recipes_are_valid(path: Path) -> None:
     assert load_recipe(path).name == path.parent.name
 
 
+@pytest.mark.parametrize("path", sorted((ZOO.parent / "examples").glob("*/*.toml")), ids=lambda path: path.stem)
+def test_example_recipes_are_valid(path: Path) -> None:
+    assert load_recipe(path).name
+
+
+def test_recipes_are_changed_on_the_command_line(tmp_path: Path) -> None:
+    path = ZOO / "digits-classifier" / "recipe.toml"
+    changed = load_recipe(path, ["qat.epochs=3", "model.channels=[4, 4, 4]", "about.licence=mine"])
+    assert changed.qat.epochs == 3 and changed.model.channels == [4, 4, 4] and changed.about.licence == "mine"  # type: ignore[union-attr]
+    for wrong, message in (
+        ("qat.epochs", "must be key=value"),
+        ("seed.x=3", "'seed' is a value, not a table"),
+        ("qat.epoch=3", r"qat\.epoch: unknown key; did you mean 'epochs'\?"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(path, [wrong])
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
