@@ -55,11 +55,11 @@ test-core: $(VENV)/.made-for-dev ## tests that need no torch, in an environment 
 .PHONY: test-qat
 test-qat: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## tests that train and export with torch and Brevitas
 	@$(QAT_BIN)/python -W ignore -c 'import torch, brevitas'  # what this target promises must not end as skipped tests
-	$(QAT_BIN)/python -m pytest -n $(JOBS) -m "qat and not slow"
+	OMP_NUM_THREADS=1 $(QAT_BIN)/python -m pytest -n $(JOBS) -m "qat and not slow"  # one thread for each of JOBS processes
 
 .PHONY: test-all
 test-all: lint $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## every test, the slow ones too (about ten minutes)
-	$(QAT_BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(QAT_BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: demo
 demo: $(VENV)/.made-for-demo ## the main job on the digits networks: compile, verify, run on the simulated board
