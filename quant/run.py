@@ -77,7 +77,7 @@ def export_trained(trained: Trained, exporter: Exporter, path: Path, *, packed: 
     """
     recipe, task = trained.recipe, trained.task
     packed = recipe.packed if packed is None else packed
-    facts = {
+    facts: dict[str, Any] = {
         "recipe": recipe.name,
         "task": recipe.task.name,
         "model": recipe.model.name,

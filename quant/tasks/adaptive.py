@@ -50,10 +50,8 @@ class DigitVideoTask(Task):
         self._frames = task.frames
         self.settings = tuple(Setting(r, k) for r in self._resolutions for k in range(len(config.channels)))
         side = self._resolutions[-1]
-        train, test = (
-            digit_videos(count, task.frames, side, VIDEO_SEED, split)
-            for count, split in ((task.train_clips, "train"), (task.test_clips, "test"))
-        )
+        train = digit_videos(task.train_clips, task.frames, side, VIDEO_SEED, "train")
+        test = digit_videos(task.test_clips, task.frames, side, VIDEO_SEED, "test")
         self._x, self._y = _flat(train)
         self._x_test, self._labels = _flat(test)[0], test.labels
         self.train_size, self.test_size = len(self._x), len(self._x_test)
