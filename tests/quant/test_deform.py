@@ -192,10 +192,15 @@ def test_every_switch_by_itself(switches: DeformSettings) -> None:
     head, window = layers.offsets(6, 3, switches), layers.deform(6, 6, 3, switches)
     assert isinstance(head, OffsetHead) and isinstance(window, DeformConv2d)
     x = torch.randn(2, 6, 5, 5)
-    # Before training: offsets 0, so an ordinary convolution.
+    # Before training: one offset everywhere, inside the bounds, where it has a gradient; rounded it is 0, and the
+    # window an ordinary convolution.
+    raw = head.conv(x)
+    assert torch.equal(raw, torch.full_like(raw, switches.start))
+    assert switches.bounds is None or switches.bounds[0] < switches.start < switches.bounds[1]
+    assert switches.start == (0.0 if switches.bounds is None else pytest.approx(0.4))
     start = window(x, head(x))
     want = torch.nn.functional.conv2d(x, window.weight, padding=1, groups=6 if switches.depthwise else 1)
-    torch.testing.assert_close(start, want, rtol=0, atol=1e-5)
+    assert torch.allclose(start, want, rtol=0, atol=1e-5) == (switches.rounded or switches.bounds is None)
     torch.nn.init.normal_(head.conv.weight, std=2.0)
     offsets = head(x)
     assert offsets.shape == (2, 18, 5, 5)
