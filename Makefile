@@ -70,8 +70,8 @@ bench-sim: $(VENV)/.made-for-demo ## speed of the simulators against qonnx and f
 	$(BIN)/python -m benchmarks.bench_sim $(if $(OUT),--json $(OUT))
 
 .PHONY: bench-deform
-bench-deform: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## the deformable ablation on digit scenes (ten to thirty minutes); OUT=FILE.json keeps the figures
-	$(QAT_BIN)/python -m benchmarks.bench_deform $(if $(OUT),--json $(OUT))
+bench-deform: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## the deformable ablation on digit scenes, or with BCCD=FOLDER on blood cells (an hour); OUT=FILE.json keeps the figures
+	$(QAT_BIN)/python -m benchmarks.bench_deform $(if $(BCCD),--bccd $(BCCD)) $(if $(OUT),--json $(OUT))
 
 .PHONY: bench-one-class
 bench-one-class: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## two-stage one-class detection over seeds; BCCD=FOLDER adds blood tiles, OUT=FILE.json keeps the figures

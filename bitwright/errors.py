@@ -30,6 +30,10 @@ class VerificationError(BitwrightError):
     """Two engines that must agree on every integer do not."""
 
 
+class SimulationError(BitwrightError):
+    """A simulated engine refused its program or ended with an error."""
+
+
 class UnsupportedModelError(ModelError):
     """The model holds parts that have no integer meaning or no operator here.
 

@@ -58,6 +58,14 @@ class Layers(Protocol):
         """min(max(x, 0), 6) to unsigned integers."""
         ...
 
+    def hard_sigmoid(self) -> nn.Module:
+        """min(max(x / 6 + 1 / 2, 0), 1) to unsigned integers of 8 bits: a gate, the factor of a product."""
+        ...
+
+    def hard_swish(self) -> nn.Module:
+        """x times its hard sigmoid to signed integers: x, gate and product are requantized one after the other."""
+        ...
+
     def signed(self) -> nn.Module:
         """Requantization to signed integers, no nonlinearity."""
         ...
@@ -112,6 +120,12 @@ class FloatLayers:
 
     def relu6(self) -> nn.Module:
         return self._made(nn.ReLU6())
+
+    def hard_sigmoid(self) -> nn.Module:
+        return self._made(nn.Hardsigmoid())
+
+    def hard_swish(self) -> nn.Module:
+        return self._made(nn.Hardswish())
 
     def signed(self) -> nn.Module:
         return self._made(nn.Identity())

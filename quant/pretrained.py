@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Weights of other sources for a float network: torchvision's names for MobileNetV2 and ShuffleNetV2.
+"""Weights of other sources for a float network: torchvision's names for MobileNetV2 and V3 and ShuffleNetV2.
 
 torchvision's networks see pictures from which the mean of ImageNet was subtracted and which were divided by its
 deviation; ours see 0 to 1. The difference is folded into the first convolution and its batch normalization. It is exact
@@ -21,7 +21,9 @@ from bitwright.errors import ModelError
 #: Of ImageNet, as torchvision normalises: mean and standard deviation of red, green and blue in 0 to 1.
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 #: First parts of torchvision's names of a backbone, and of ours. Classifiers are not taken: their classes are others.
+#: The hidden layer of V3's is, where the model has one.
 _SOURCES = {
+    "MobileNetV3": (("features.", "classifier.0."), ("backbone.", "hidden.")),
     "MobileNetV2": (("features.",), ("backbone.",)),
     "ShuffleNetV2": (("conv1.", "stage2.", "stage3.", "stage4.", "conv5."), ("stem.", "stages.", "top.")),
 }
@@ -40,6 +42,10 @@ def load_pretrained(path: Path, model: nn.Module) -> int:
     """
     state = _read(path)
     for source, (theirs, ours) in _SOURCES.items():
+        if source == "MobileNetV3" and not any(".block." in k for k in state):
+            continue  # V2's names begin alike
+        if source == "MobileNetV3" and not any(k.startswith("hidden.") for k in model.state_dict()):
+            theirs = theirs[:1]
         given = {k: v for k, v in state.items() if k.startswith(theirs) and not k.endswith("num_batches_tracked")}
         own = [k for k in model.state_dict() if k.startswith(ours) and not k.endswith("num_batches_tracked")]
         if not given or not own:
@@ -47,8 +53,8 @@ def load_pretrained(path: Path, model: nn.Module) -> int:
         model.load_state_dict(_matched(path, source, given, own, model), strict=False)
         return len(own)
     raise ModelError(
-        f"{path}: holds no weights for this model; names of torchvision's mobilenet_v2 (features.…) and shufflenet_v2 "
-        f"(stage2.…) are known, the file has {', '.join(list(state)[:3])}, …"
+        f"{path}: holds no weights for this model; names of torchvision's mobilenet_v2, mobilenet_v3 (features.…) and "
+        f"shufflenet_v2 (stage2.…) are known, the file has {', '.join(list(state)[:3])}, …"
     )
 
 

@@ -26,10 +26,13 @@ class Published:
     macs: float
 
 
-#: arXiv:1801.04381, tables 4, 6 and 7; CoDeNet's configurations after its released code, kernel weights only.
+#: arXiv:1801.04381, tables 4, 6 and 7; MobileNetV3 as torchvision documents it; CoDeNet's configurations after its
+#: released code, kernel weights only.
 PUBLISHED = (
     Published("MobileNetV1", {"name": "mobilenet", "version": 1}, 4.2, 0.575),
     Published("MobileNetV2", {"name": "mobilenet", "version": 2}, 3.4, 0.300),
+    Published("MobileNetV3 small", {"name": "mobilenet_v3", "size": "small"}, 2.54, 0.057),
+    Published("MobileNetV3 large", {"name": "mobilenet_v3", "size": "large"}, 5.48, 0.217),
     Published("MobileNetV1 + SSDLite", {"name": "ssdlite", "version": 1, "classes": 80}, 5.1, 1.3),
     Published("MobileNetV2 + SSDLite", {"name": "ssdlite", "version": 2, "classes": 80}, 4.3, 0.8),
     Published(

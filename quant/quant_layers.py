@@ -19,6 +19,9 @@ from bitwright.errors import ModelError
 from bitwright.quant.deform import DeformConv2d, DeformSettings, OffsetHead
 from bitwright.quant.recipe import LayerBits, Quantization
 
+#: Width of a gate: it multiplies a whole map.
+GATE_BITS = 8
+
 
 class _FixedUnsigned(Uint8ActPerTensorFloatMaxInit):  # type: ignore[misc]
     """Unsigned, with a scale that is given instead of learned."""
@@ -172,11 +175,39 @@ class QuantLayers:
     def relu6(self) -> nn.Module:
         return nn.Sequential(nn.ReLU6(), _module(qnn.QuantIdentity(**self._act(False, self._next()))))
 
+    def hard_sigmoid(self) -> nn.Module:
+        return self._gate(self._next().act_bits or GATE_BITS)
+
+    def hard_swish(self) -> nn.Module:
+        own = self._next()
+        before, after = (_module(qnn.QuantIdentity(**self._act(True, own))) for _ in range(2))
+        return QuantHardSwish(before, self._gate(GATE_BITS), after)
+
+    def _gate(self, bits: int) -> nn.Module:
+        """The hard sigmoid and its quantizer, whose range is that of the function."""
+        # Brevitas divides the largest value by 2**bits - 1: 1 is a code, or the scale is 2**-bits.
+        top = 1.0 if self._settings.scales == "free" else 1 - 2.0**-bits
+        quantizer = _module(qnn.QuantIdentity(act_quant=_FixedUnsigned, bit_width=bits, max_val=top))
+        return nn.Sequential(nn.Hardsigmoid(), quantizer)
+
     def signed(self) -> nn.Module:
         return _module(qnn.QuantIdentity(**self._act(True, self._next())))
 
     def unsigned(self) -> nn.Module:
         return _module(qnn.QuantIdentity(**self._act(False, self._next())))
+
+
+class QuantHardSwish(nn.Module):
+    """x times its hard sigmoid, as a product of integers: ``before`` quantizes x, ``after`` the product."""
+
+    def __init__(self, before: nn.Module, gate: nn.Module, after: nn.Module) -> None:
+        super().__init__()
+        self.before, self.gate, self.after = before, gate, after
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.before(x)
+        out: torch.Tensor = self.after(x * self.gate(x))
+        return out
 
 
 class QuantDeformConv2d(DeformConv2d):

@@ -11,6 +11,7 @@ from fractions import Fraction
 import numpy as np
 
 from bitwright.compile.frontend.emit import finite
+from bitwright.compile.frontend.products import multiply_values
 from bitwright.compile.frontend.registry import Call, handles
 from bitwright.compile.frontend.values import (
     FLOAT,
@@ -97,10 +98,10 @@ def sub(call: Call) -> Item:
 
 @handles("Mul")
 def mul(call: Call) -> Item:
-    """Product with a constant."""
+    """Product of two run-time tensors or of one and a constant."""
     item, constant, left = _sides(call)
     if constant is None:
-        raise Refuse("both operands are computed at run time; products of activations are not supported")
+        return _checked(call, multiply_values(call, call.value(0), call.value(1)))
     if isinstance(item, RealInput):
         return _scaled_input(call, item, finite(constant, "the constant"))
     v, c = call.emitter.with_channel_constant(call.value(1 if left else 0), constant, "the constant")
@@ -140,6 +141,21 @@ def _checked(call: Call, v: Value) -> Value:
     if min(np.asarray(lo, object).flat) < low or max(np.asarray(hi, object).flat) > high:
         raise Refuse(f"its integer result may leave {low}..{high} and wrap around")
     return v
+
+
+@handles("HardSigmoid")
+def hard_sigmoid(call: Call) -> Item:
+    """max(0, min(1, alpha * x + beta)), alpha and beta as the float32 numbers of the file."""
+    alpha, beta = (Fraction(np.float32(call.attr(n, d)).item()) for n, d in (("alpha", 0.2), ("beta", 0.5)))
+    return call.value().times(scalar(alpha)).plus(scalar(beta)).clamp(scalar(Fraction(0)), scalar(Fraction(1)))
+
+
+@handles("HardSwish")
+def hard_swish(call: Call) -> Item:
+    """x * max(0, min(1, x / 6 + 1 / 2)): a product, so its gate must have integers too."""
+    v = call.value()
+    gate = v.times(scalar(Fraction(1, 6))).plus(scalar(Fraction(1, 2))).clamp(scalar(Fraction(0)), scalar(Fraction(1)))
+    return multiply_values(call, v, gate, ("its input", "x / 6 + 1 / 2, its gate,"))
 
 
 @handles("Relu")

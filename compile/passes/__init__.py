@@ -6,7 +6,7 @@
 from bitwright.compile.ir.graph import Graph
 from bitwright.compile.passes.base import Pass, run_passes
 from bitwright.compile.passes.cleanup import CommonSubexpressions, DeadCode, FuseClamps, FusePads
-from bitwright.compile.passes.layout import MoveTransposesToHost, PermuteDenseWeights, SimplifyMovement
+from bitwright.compile.passes.layout import MoveTransposesToHost, PermuteDenseWeights, ReadGatesFlat, SimplifyMovement
 
 #: What every imported graph goes through.
 DEFAULT_PASSES: tuple[Pass, ...] = (
@@ -14,6 +14,7 @@ DEFAULT_PASSES: tuple[Pass, ...] = (
     CommonSubexpressions(),
     SimplifyMovement(),
     PermuteDenseWeights(),
+    ReadGatesFlat(),
     MoveTransposesToHost(),
     FuseClamps(),
     FusePads(),

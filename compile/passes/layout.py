@@ -15,7 +15,8 @@ from typing import ClassVar
 import numpy as np
 
 from bitwright.compile.ir.graph import Graph
-from bitwright.compile.ir.ops import Dense, Node, PermuteChannels, Reshape, Transpose
+from bitwright.compile.ir.ops import Dense, Multiply, Node, PermuteChannels, Reshape, Transpose
+from bitwright.compile.ir.ops.multiply import is_gate
 from bitwright.compile.ir.types import IntArray
 from bitwright.compile.passes.base import alias
 
@@ -121,6 +122,30 @@ class PermuteDenseWeights:
                 permuted = replace(permuted, inputs=(extra.output,))
                 nodes = [m for n in graph.nodes for m in ([extra, permuted] if n is node else [n])]
             return graph.rebuild(nodes), True
+        return graph, False
+
+
+@dataclass(frozen=True)
+class ReadGatesFlat:
+    """A product reads its gate as a vector (C,): the reshape to (1, 1, C) behind a pooling or a dense layer goes."""
+
+    requires: ClassVar[frozenset[str]] = frozenset()
+    ensures: ClassVar[frozenset[str]] = frozenset()
+
+    def run(self, graph: Graph) -> tuple[Graph, bool]:
+        producers = graph.producers()
+        for node in graph.nodes:
+            if not isinstance(node, Multiply):
+                continue
+            for k in (0, 1):
+                reshape, whole = producers.get(node.inputs[k]), graph.tensors[node.inputs[1 - k]].shape
+                if not isinstance(reshape, Reshape) or not is_gate(graph.tensors[node.inputs[k]].shape, whole):
+                    continue
+                (name,) = reshape.inputs
+                if is_gate(graph.tensors[name].shape, whole):
+                    inputs = (name, node.inputs[1]) if k == 0 else (node.inputs[0], name)
+                    direct = replace(node, inputs=inputs)
+                    return graph.rebuild(direct if n is node else n for n in graph.nodes), True
         return graph, False
 
 

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The bitwright authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Layers that work value by value or position by position: requantize, threshold, weighted sum, channel selection.
+// Layers that work value by value or position by position: requantize, threshold, weighted sum, product, channel
+// selection.
 // One beat in, one beat out, initiation interval 1 in io_stream; fully unrolled in io_parallel.
 // A table of one entry serves all channels (CONFIG_T::*_n is its length).
 
@@ -109,6 +110,43 @@ Add:
             #pragma HLS UNROLL
             int k = c % CONFIG_T::multiplier_n;
             out[c] = in1[c] * multiplier[k] + in2[c] * multiplier[CONFIG_T::multiplier_n + k];
+        }
+        res.write(out);
+    }
+}
+
+// y = (a - zero_point1) * (b - zero_point2). b has as many values as a, or one for each channel: a gate, of which
+// io_stream reads one beat and keeps it while the map goes by.
+template <class CONFIG_T, class data1_T, class data2_T>
+ap_int<CONFIG_T::product_bits> multiply_value(data1_T a, data2_T b) {
+    #pragma HLS INLINE
+    typename CONFIG_T::shifted1_t x = typename CONFIG_T::shifted1_t(a) - CONFIG_T::zero_point1;
+    typename CONFIG_T::shifted2_t y = typename CONFIG_T::shifted2_t(b) - CONFIG_T::zero_point2;
+    return x * y;
+}
+
+template <class data1_T, class data2_T, class res_T, class CONFIG_T>
+void multiply(data1_T a[CONFIG_T::n], data2_T b[CONFIG_T::gate_n], res_T res[CONFIG_T::n]) {
+    #pragma HLS PIPELINE
+    for (int i = 0; i < CONFIG_T::n; i++) {
+        #pragma HLS UNROLL
+        res[i] = multiply_value<CONFIG_T>(a[i], b[i % CONFIG_T::gate_n]);
+    }
+}
+
+template <class data1_T, class data2_T, class res_T, class CONFIG_T>
+void multiply(hls::stream<data1_T> &a, hls::stream<data2_T> &b, hls::stream<res_T> &res) {
+    data2_T in2;
+Multiply:
+    for (int i = 0; i < CONFIG_T::n / CONFIG_T::channels; i++) {
+        #pragma HLS PIPELINE II=1
+        if (i < CONFIG_T::gate_n / CONFIG_T::channels)
+            in2 = b.read();
+        data1_T in1 = a.read();
+        res_T out;
+        for (int c = 0; c < CONFIG_T::channels; c++) {
+            #pragma HLS UNROLL
+            out[c] = multiply_value<CONFIG_T>(in1[c], in2[c]);
         }
         res.write(out);
     }

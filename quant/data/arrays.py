@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +44,16 @@ def _load(path: Path) -> Arrays:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.lib.npyio.NpzFile):
             with content:
-                return {name: content[name] for name in content.files}
+                arrays = {name: content[name] for name in content.files}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # numpy hands out what is no .npy file as bytes
+                    raise DataError(f"{path}: '{name}' is no array; write the file with numpy.savez")
+            return arrays
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, MemoryError) as error:
+    except DataError:
+        raise
+    except Exception as error:  # damaged files end in whatever numpy, zipfile and the decompressors raise
         reason = str(error).split("\n")[0]
         raise DataError(f"{path}: not a whole .npz file of plain numbers ({reason})") from None
     raise DataError(f"{path}: a single array, not an .npz file; write it with numpy.savez(file, x=..., y=...)")

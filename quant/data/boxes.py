@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from bitwright.quant.augment import recolour
-from bitwright.quant.data.detection import BoxSample, BoxSet, Image
+from bitwright.quant.data.detection import BoxSample, BoxSet, Image, resize
 from bitwright.quant.metrics.detection import Truth
 from bitwright.quant.recipe import Augmentation, RecipeError
 
@@ -23,15 +23,6 @@ _MARGIN = 1.25
 _CACHE_BYTES = 4 << 30
 #: A box of which less than this share is left in the crop is no object any more.
 _MIN_VISIBLE = 0.3
-
-
-def resize(image: Image, side: int) -> Image:
-    """Stretched to (side, side, 3), with antialiasing (Pillow's bilinear filter)."""
-    from PIL import Image as Pillow
-
-    if image.shape[:2] == (side, side):
-        return image
-    return np.asarray(Pillow.fromarray(image).resize((side, side), Pillow.Resampling.BILINEAR))
 
 
 class PreparedBoxes:

@@ -131,12 +131,16 @@ def _sample(
     complaints: Complaints,
 ) -> BoxSample | None:
     file = images / picture["file_name"]
+    where = f"{path}: image id {picture['id']} ({picture['file_name']})"
+    inside = Path(picture["file_name"])
+    if not inside.parts or inside.is_absolute() or ".." in inside.parts:
+        complaints.add(f"{where}: 'file_name' must be the path of a picture inside {images}")
+        return None
     try:
         width, height = _size(path, picture, file)
     except DataError as error:
         complaints.add(str(error))
         return None
-    where = f"{path}: image id {picture['id']} ({picture['file_name']})"
     boxes, labels, crowds = [], [], []
     for k, record in objects:
         name = names.get(record["category_id"])

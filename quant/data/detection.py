@@ -8,13 +8,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.errors import ModelError
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as Pillow
+
 Image = NDArray[np.uint8]
+
+#: Kinds of pictures, as Pillow calls them, that it converts to RGB as they look. Those of 16 or 32 bits a channel are
+#: none: it cuts their levels off at 255, which turns most of them white.
+_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV")
 
 
 class DataError(ModelError):
@@ -64,27 +72,39 @@ class Complaints:
 
 
 def read_image(path: Path) -> Image:
-    """uint8 (H, W, 3), RGB. Raises DataError for a file that is missing, damaged or no picture."""
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
+    """uint8 (H, W, 3), RGB. Raises DataError for a file that is missing, damaged or no picture of 8 bits a channel."""
+    return np.asarray(_decoded(path, any_kind=False, mode="RGB"))
+
+
+def check_readable(path: Path, *, any_kind: bool = False) -> None:
+    """Raise DataError when `read_image` would; with ``any_kind`` only when the file is no whole picture."""
+    _decoded(path, any_kind=any_kind, mode=None)
+
+
+def _decoded(path: Path, *, any_kind: bool, mode: str | None) -> Pillow:
+    from PIL import Image as Library
 
     try:
-        with Pillow.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from None
-
-
-def check_readable(path: Path) -> None:
-    """Raise DataError when the file is no whole picture, without decoding it where the format allows that."""
-    from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
-
-    try:
-        with Pillow.open(path) as picture:
+        with Library.open(path) as picture:
             picture.load()
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from None
+            if any_kind or picture.mode in _MODES:
+                return picture.convert(mode) if mode else picture
+    except Exception as error:  # each of Pillow's decoders has exceptions of its own for damaged files
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{path}: cannot be read as a picture ({reason})") from None
+    raise DataError(
+        f"{path}: is a picture of mode '{picture.mode}', which has no exact form in RGB of 8 bits; save it as RGB or "
+        "grey levels with 8 bits a channel"
+    )
+
+
+def resize(image: Image, side: int) -> Image:
+    """Stretched to (side, side, 3), with antialiasing (Pillow's bilinear filter)."""
+    from PIL import Image as Library
+
+    if image.shape[:2] == (side, side):
+        return image
+    return np.asarray(Library.fromarray(image).resize((side, side), Library.Resampling.BILINEAR))
 
 
 def usable_boxes(

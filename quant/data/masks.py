@@ -101,14 +101,14 @@ def digit_scene_masks(count: int, side: int = 128, seed: int = 0, split: Literal
 def read_mask(path: Path) -> Mask:
     """uint8 (H, W). Raises DataError for a file that is missing, damaged or no label image."""
     from PIL import Image as Pillow
-    from PIL import UnidentifiedImageError
 
     try:
         with Pillow.open(path) as picture:
             mode = picture.mode
             labels = np.asarray(picture, np.uint8) if mode in _LABEL_MODES else None
-    except (OSError, UnidentifiedImageError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a label image ({error})") from None
+    except Exception as error:  # each of Pillow's decoders has exceptions of its own for damaged files
+        reason = str(error).split("\n")[0]
+        raise DataError(f"{path}: cannot be read as a label image ({reason})") from None
     if labels is None:
         raise DataError(
             f"{path}: a label image has one number of 8 bits for every pixel (grey or palette), this one is of mode "

@@ -119,7 +119,7 @@ def _samples(folder: Path, part: str, kind: str, complaints: Complaints) -> list
     for mask in sorted(unused):
         # The mask of a damaged picture is no second fault.
         stem = mask.name.removesuffix("_mask.png")
-        if kind == GOOD or not list((folder / part / kind).glob(f"{stem}.*")):
+        if kind == GOOD or all(picture.stem != stem for picture in (folder / part / kind).iterdir()):
             complaints.add(f"{mask}: a mask, but {folder / part / kind} has no defective picture '{stem}'")
     return found
 
@@ -143,7 +143,7 @@ def _check_mask(mask: Path, picture: Path) -> None:
 def _read_mask(path: Path) -> Mask:
     from PIL import Image as Pillow
 
-    check_readable(path)
+    check_readable(path, any_kind=True)
     with Pillow.open(path) as picture:
         # Grey levels as they are: conversion of 16 bits to 8 can turn small ones to 0.
         if picture.mode in ("1", "L", "I", "I;16", "F"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.quant.data.boxes import resize
-from bitwright.quant.data.detection import BoxSet, DataError, Image
+from bitwright.quant.data.detection import BoxSet, DataError, Image, resize
 from bitwright.quant.data.digits import load_split
 from bitwright.quant.data.mvtec import DefectSample, read_mvtec
 from bitwright.quant.data.pictures import folder_pictures, tiles
@@ -66,8 +66,10 @@ def load_one_class(task: OneClass, folder: Path | None, side: int) -> OneClassDa
         train, test, anomalous = parts[0].real()[parts[0].y == 0], parts[1].real(), parts[1].y == 1
     else:
         assert folder is not None
+        if len(task.normal) > 1:
+            raise DataError(f"task.normal: mvtec takes one category, got {', '.join(task.normal)}; train one by one")
         defects = read_mvtec(folder, task.normal[0], skip_bad=skip)
-        train = _patches([s.load() for s in defects.train], side, task.patch)
+        train = _patches(defects.train, side, task.patch)
         test = _stack([s.load() for s in defects.test], side)
         anomalous = np.asarray([s.defect != "good" for s in defects.test])
         if task.patch:
@@ -97,8 +99,10 @@ def _box_scenes(found: BoxSet, task: OneClass, scale: float) -> tuple[Scene, ...
         mask = np.zeros(image.shape[:2], bool)
         for box, label in zip(sample.boxes * scale, sample.labels, strict=True):
             if found.class_names[label] not in task.normal:
-                left, top, right, bottom = box.astype(int)
-                mask[top : bottom + 1, left : right + 1] = True
+                # Every pixel that the box touches; its right and bottom are exclusive.
+                left, top = np.floor(box[:2]).astype(int)
+                right, bottom = np.ceil(box[2:]).astype(int)
+                mask[top:bottom, left:right] = True
         scenes.append(Scene(sample.name, _real(image), mask))
     return tuple(scenes)
 
@@ -120,14 +124,17 @@ def _real(image: Image) -> NDArray[np.float32]:
     return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
 
 
-def _patches(images: list[Image], side: int, patch: int) -> NDArray[np.float32]:
+def _patches(samples: Sequence[DefectSample], side: int, patch: int) -> NDArray[np.float32]:
     """The images, or the patches that lie side by side in them, stretched to ``side``."""
     if not patch:
-        return _stack(images, side)
+        return _stack([s.load() for s in samples], side)
     parts = []
-    for image in images:
+    for sample in samples:
+        image = sample.load()
         if min(image.shape[:2]) < patch:
-            raise DataError(f"task.patch is {patch} pixels, an image has {image.shape[1]} x {image.shape[0]}")
+            raise DataError(
+                f"task.patch is {patch} pixels, but the image {sample.name} has {image.shape[1]} x {image.shape[0]}"
+            )
         for top in range(0, image.shape[0] - patch + 1, patch):
             for left in range(0, image.shape[1] - patch + 1, patch):
                 parts.append(image[top : top + patch, left : left + patch])

@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.quant.data.arrays import read_npz
-from bitwright.quant.data.boxes import resize
-from bitwright.quant.data.detection import BoxSet, DataError, Image
+from bitwright.quant.data.detection import BoxSet, DataError, Image, resize
 from bitwright.quant.data.folder import read_folder
 from bitwright.quant.data.labelled import LabelledSet
+
+#: No network here tells more classes apart: a greater label in a file is a mistake.
+MAX_CLASSES = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ def npz_pictures(path: Path, side: int) -> Pictures:
     colour = np.broadcast_to(grey, (*grey.shape[:3], 3))
     images = np.stack([resize(image, side) for image in colour]).transpose(0, 3, 1, 2)
     labels = y.astype(np.int64)
+    if labels.max() >= MAX_CLASSES:
+        worst = int(labels.argmax())
+        raise DataError(
+            f"{path}: y[{worst}] is {labels[worst]}; labels number the classes, from 0 to {MAX_CLASSES - 1}"
+        )
     return Pictures(np.ascontiguousarray(images), labels, tuple(str(k) for k in range(int(labels.max()) + 1)))
 
 
@@ -94,7 +101,10 @@ def tiles(found: BoxSet, normal: Sequence[str], side: int, size: int, limit: int
                 images.append(resize(image[top : top + size, left : left + size], side))
                 labels.append(int((seen & ~good).any()))
     if not images:
-        raise DataError(f"no tile of {size} pixels shows a whole object; choose smaller or larger tiles")
+        raise DataError(
+            f"task.patch: no tile of {size} pixels shows at least half of an object in any of the "
+            f"{len(found.samples)} images; choose smaller or larger tiles"
+        )
     keep = np.arange(len(images)) if not 0 < limit < len(images) else np.linspace(0, len(images) - 1, limit).astype(int)
     x = np.stack([images[k] for k in keep]).transpose(0, 3, 1, 2)
     return Pictures(np.ascontiguousarray(x), np.asarray(labels, np.int64)[keep], ("normal", "anomalous"), found.skipped)

@@ -51,8 +51,14 @@ def load_reconstruction(task: Reconstruction, folder: Path, shape: tuple[int, ..
         marks = folder / task.windows if task.windows else None
         series = read_series(folder / task.series, marks)
         length = int(np.prod(shape))
+        if len(series.values) < length:
+            raise DataError(
+                f"{folder / task.series}: has {len(series.values)} values, fewer than the {length} of one window; "
+                "take a longer series or a network with a smaller input"
+            )
         x, anomalous = windows(series, length, task.step)
-        cut = int((len(series.values) * task.train_share - length) // task.step) + 1
+        # Below 0 would count windows from the end of the series.
+        cut = max(0, int((len(series.values) * task.train_share - length) // task.step) + 1)
         first = x[:cut][~anomalous[:cut]]
         if not len(first):
             raise DataError(
@@ -60,6 +66,10 @@ def load_reconstruction(task: Reconstruction, folder: Path, shape: tuple[int, ..
             )
         low, high = float(first.min()), float(first.max())
         span = (high - low) or 1.0
+        if span == np.inf:
+            raise DataError(
+                f"{folder / task.series}: the values run from {low:g} to {high:g}, too far apart to scale them"
+            )
         scaled = np.clip((x - low) / span / 2 + 0.25, 0, 1).astype(np.float32).reshape(-1, *shape)
         train, test = scaled[:cut][~anomalous[:cut]], scaled[cut:]
         anomalous = anomalous[cut:]
@@ -83,7 +93,9 @@ def _samples(path: Path, shape: tuple[int, ...]) -> tuple[NDArray[np.float32], N
     x = arrays["x"]
     if x.dtype == np.uint8:
         x = x.astype(np.float32) / np.float32(255)
-    if x[0].size != int(np.prod(shape)):
+    # Reordering axes by a mere reshape would scramble pictures: only what has no second axis is laid out anew.
+    given, wanted = (tuple(d for d in s if d != 1) for s in (x.shape[1:], shape))
+    if x[0].size != int(np.prod(shape)) or (given != wanted and len(given) > 1 and len(wanted) > 1):
         raise DataError(f"{path}: samples have shape {x.shape[1:]}, the network takes {shape}")
     if x.min() < 0 or x.max() > 1:
         raise DataError(f"{path}: samples must lie in 0 to 1, got {x.min():g} to {x.max():g}; scale them")

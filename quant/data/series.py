@@ -25,6 +25,8 @@ from bitwright.quant.data.detection import DataError
 _CLOCK_CHANGE = timedelta(hours=1)
 
 _COLUMNS = ("timestamp", "value")
+#: A time with an offset and one without cannot be compared.
+_MIXED = "all times of a series and its windows must have an offset from UTC, or none"
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,11 @@ def read_series(csv_file: Path, windows_json: Path | None = None) -> Series:
         DataError: a file cannot be read or breaks a rule (the message names the line or the window), or has no entry
             for the series.
     """
-    times, values = _rows(csv_file)
+    times, values, offset = _rows(csv_file)
     stamps = np.asarray(times, "datetime64[us]")
     anomalous = np.zeros(len(values), bool)
     if windows_json is not None:
-        for first, last in _windows_of(csv_file, windows_json):
+        for first, last in _windows_of(csv_file, windows_json, offset):
             inside = (stamps >= np.datetime64(first, "us")) & (stamps <= np.datetime64(last, "us"))
             if not inside.any():
                 raise DataError(
@@ -90,15 +92,19 @@ def windows(series: Series, length: int, step: int) -> tuple[NDArray[np.float64]
     return values, np.asarray(marks.any(axis=1))
 
 
-def _rows(path: Path) -> tuple[list[datetime], list[float]]:
+def _rows(path: Path) -> tuple[list[datetime], list[float], bool]:
+    """Times, values, and whether the times have an offset from UTC."""
     times: list[datetime] = []
     values: list[float] = []
+    offset = False
     try:
         with path.open(newline="", encoding="utf-8-sig") as opened:
             reader = csv.reader(opened)
             header = [name.strip() for name in next(reader, [])]
-            if not set(_COLUMNS) <= set(header):
-                raise DataError(f"{path}: the first line must name the columns timestamp and value, found {header[:8]}")
+            if any(header.count(name) != 1 for name in _COLUMNS):
+                raise DataError(
+                    f"{path}: line 1 must name the columns timestamp and value, once each, found {header[:8]}"
+                )
             places = [header.index(name) for name in _COLUMNS]
             for row in reader:
                 if not row:
@@ -106,7 +112,10 @@ def _rows(path: Path) -> tuple[list[datetime], list[float]]:
                 where = f"{path}: line {reader.line_num}"
                 if len(row) != len(header):
                     raise DataError(f"{where}: {len(row)} fields, but the header has {len(header)}")
-                time = _time(where, row[places[0]])
+                time, has_offset = _time(where, row[places[0]])
+                if times and has_offset != offset:
+                    raise DataError(f"{where}: {_MIXED}, found '{row[places[0]]}'")
+                offset = has_offset
                 if times and time < times[-1] - _CLOCK_CHANGE:
                     raise DataError(f"{where}: the time goes back by more than an hour, from {times[-1]} to {time}")
                 times.append(time)
@@ -117,7 +126,7 @@ def _rows(path: Path) -> tuple[list[datetime], list[float]]:
         raise DataError(f"{path}: not a CSV file ({error})") from None
     if not values:
         raise DataError(f"{path}: holds no rows below the header")
-    return times, values
+    return times, values, offset
 
 
 def _value(where: str, text: str) -> float:
@@ -130,17 +139,18 @@ def _value(where: str, text: str) -> float:
     return value
 
 
-def _time(where: str, text: object) -> datetime:
+def _time(where: str, text: object) -> tuple[datetime, bool]:
+    """The time, in UTC when it has an offset, and whether it has one."""
     try:
         time = datetime.fromisoformat(text.strip() if isinstance(text, str) else "")
-        return time if time.tzinfo is None else time.astimezone(UTC).replace(tzinfo=None)
+        return (time, False) if time.tzinfo is None else (time.astimezone(UTC).replace(tzinfo=None), True)
     except (ValueError, OverflowError):
         raise DataError(
             f"{where}: the time must be ISO 8601 like 2014-04-01 00:05:00, found {str(text)[:40]!r}"
         ) from None
 
 
-def _windows_of(csv_file: Path, path: Path) -> list[tuple[datetime, datetime]]:
+def _windows_of(csv_file: Path, path: Path, offset: bool) -> list[tuple[datetime, datetime]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -158,7 +168,9 @@ def _windows_of(csv_file: Path, path: Path) -> list[tuple[datetime, datetime]]:
         where = f"{path}: window {k + 1} of '{key}'"
         if not isinstance(window, list) or len(window) != 2:
             raise DataError(f"{where} must be a pair of times, found {json.dumps(window)[:80]}")
-        first, last = _time(where, window[0]), _time(where, window[1])
+        (first, first_offset), (last, last_offset) = (_time(where, text) for text in window)
+        if {first_offset, last_offset} != {offset}:
+            raise DataError(f"{where}: {_MIXED}, unlike {csv_file}; found {json.dumps(window)[:80]}")
         if first > last:
             raise DataError(f"{where} ends at {last}, before it begins at {first}")
         found.append((first, last))

@@ -101,14 +101,20 @@ def _sample(folder: Path, name: str, known: tuple[str, ...], complaints: Complai
         labels.append(known.index(label))
         difficult.append(found.findtext("difficult") == "1")
     good = usable_boxes(str(xml), boxes, width, height, complaints)
+    inside = np.clip(np.reshape(boxes, (-1, 4)), 0, (width, height, width, height)).astype(np.float32)
+    # What lies within the tolerance can be wholly outside.
+    beyond = good & (inside[:, :2] >= inside[:, 2:]).any(1)
+    for place in np.flatnonzero(beyond):
+        corners = ", ".join(f"{v:g}" for v in boxes[place])
+        complaints.add(f"{xml}: box {place + 1} ({corners}) lies outside the image of {width} x {height} pixels")
+    good &= ~beyond
     if not good.any():
         complaints.add(f"{xml}: the annotation has no usable object")
         return None
-    limit = np.asarray([width, height, width, height], np.float32)
     return BoxSample(
         name,
         partial(read_image, picture),
-        np.clip(np.asarray(boxes, np.float32)[good], 0, limit),
+        inside[good],
         np.asarray(labels, np.int64)[good],
         np.asarray(difficult, bool)[good],
     )

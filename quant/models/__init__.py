@@ -15,6 +15,7 @@ from bitwright.quant.models.conv_autoencoder import ConvAutoencoder
 from bitwright.quant.models.deeplab import DeepLab
 from bitwright.quant.models.dense_autoencoder import DenseAutoencoder
 from bitwright.quant.models.mobilenet import MobileNet
+from bitwright.quant.models.mobilenet_v3 import MobileNetV3
 from bitwright.quant.models.separable_classifier import SeparableClassifier
 from bitwright.quant.models.ssdlite import SsdLite
 from bitwright.quant.recipe import (
@@ -23,6 +24,7 @@ from bitwright.quant.recipe import (
     ConvAutoencoderModel,
     DeepLabModel,
     MobileNetModel,
+    MobileNetV3Model,
     Recipe,
     SeparableClassifierModel,
     SsdLiteModel,
@@ -41,6 +43,8 @@ def build(recipe: Recipe, layers: Layers) -> nn.Module:
         return CoDeNet(config, layers)
     if isinstance(config, MobileNetModel):
         return MobileNet(config, layers)
+    if isinstance(config, MobileNetV3Model):
+        return MobileNetV3(config, layers)
     if isinstance(config, AdaptiveModel):
         return AdaptiveClassifier(config, layers)
     if isinstance(config, SsdLiteModel):
@@ -63,7 +67,7 @@ def input_shape(recipe: Recipe) -> tuple[int, ...]:
     if isinstance(config, AdaptiveModel):
         side = max(config.resolutions)
         return (3, side, side)
-    if isinstance(config, (MobileNetModel, SsdLiteModel, DeepLabModel)):
+    if isinstance(config, (MobileNetModel, MobileNetV3Model, SsdLiteModel, DeepLabModel)):
         return (3, config.resolution, config.resolution)
     if isinstance(config, ConvAutoencoderModel):
         return (config.channels, config.resolution, config.resolution)

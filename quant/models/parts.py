@@ -14,10 +14,10 @@ from bitwright.quant.layers import Layers
 class ConvNorm(nn.Module):
     """Convolution, batch normalization, and an activation or requantization, which may be shared."""
 
-    def __init__(self, conv: nn.Module, channels: int, act: nn.Module) -> None:
+    def __init__(self, conv: nn.Module, channels: int, act: nn.Module, epsilon: float = 1e-5) -> None:
         super().__init__()
         self.conv = conv
-        self.bn = nn.BatchNorm2d(channels)
+        self.bn = nn.BatchNorm2d(channels, epsilon)
         self.act = act
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -25,12 +25,15 @@ class ConvNorm(nn.Module):
         return out
 
 
-def depthwise(layers: Layers, channels: int, act: nn.Module, *, stride: int = 1, dilation: int = 1) -> ConvNorm:
-    """3x3 convolution of each channel on its own."""
-    conv = layers.conv(channels, channels, 3, stride=stride, groups=channels, dilation=dilation)
-    return ConvNorm(conv, channels, act)
+def depthwise(
+    layers: Layers, channels: int, act: nn.Module, *, kernel: int = 3, stride: int = 1, dilation: int = 1,
+    epsilon: float = 1e-5,
+) -> ConvNorm:  # fmt: skip
+    """Convolution of each channel on its own."""
+    conv = layers.conv(channels, channels, kernel, stride=stride, groups=channels, dilation=dilation)
+    return ConvNorm(conv, channels, act, epsilon)
 
 
-def pointwise(layers: Layers, inputs: int, outputs: int, act: nn.Module) -> ConvNorm:
+def pointwise(layers: Layers, inputs: int, outputs: int, act: nn.Module, *, epsilon: float = 1e-5) -> ConvNorm:
     """1x1 convolution."""
-    return ConvNorm(layers.conv(inputs, outputs, 1), outputs, act)
+    return ConvNorm(layers.conv(inputs, outputs, 1), outputs, act, epsilon)

@@ -12,6 +12,7 @@ from bitwright.quant.recipe.models import (
     Deformable,
     DenseAutoencoderModel,
     MobileNetModel,
+    MobileNetV3Model,
     SeparableClassifierModel,
     SsdLiteModel,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "Exporter",
     "LayerBits",
     "MobileNetModel",
+    "MobileNetV3Model",
     "OneClass",
     "Phase",
     "Quantization",

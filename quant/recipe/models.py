@@ -144,6 +144,19 @@ class MobileNetModel(Table):
         return self
 
 
+class MobileNetV3Model(Table):
+    """quant/models/mobilenet_v3.py: classification."""
+
+    name: Literal["mobilenet_v3"]
+    size: Literal["small", "large"] = "small"
+    width: Width = 1.0
+    resolution: Resolution = 224
+    #: 0: no classifier, the output is the pooled features (one-class detection).
+    classes: Annotated[int, Field(ge=0, le=10_000)] = 1000
+    #: The stem keeps the resolution: for pictures of 32 pixels.
+    small_input: bool = False
+
+
 class SsdLiteModel(Table):
     """quant/models/ssdlite.py: detection."""
 
@@ -180,6 +193,7 @@ Model = Annotated[
     | ConvAutoencoderModel
     | CoDeNetModel
     | MobileNetModel
+    | MobileNetV3Model
     | AdaptiveModel
     | SsdLiteModel
     | DeepLabModel,
@@ -191,6 +205,7 @@ MODELS: tuple[type[Table], ...] = (
     ConvAutoencoderModel,
     CoDeNetModel,
     MobileNetModel,
+    MobileNetV3Model,
     AdaptiveModel,
     SsdLiteModel,
     DeepLabModel,

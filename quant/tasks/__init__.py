@@ -33,6 +33,7 @@ from bitwright.quant.recipe import (
     DigitsClassification,
     DigitVideos,
     MobileNetModel,
+    MobileNetV3Model,
     OneClass,
     Recipe,
     RecipeError,
@@ -62,8 +63,8 @@ FITTING: dict[type[Table], tuple[type[Table], ...]] = {
     DigitsAnomaly: (DenseAutoencoderModel,),
     Detection: (CoDeNetModel, SsdLiteModel),
     Segmentation: (DeepLabModel,),
-    Classification: (MobileNetModel,),
-    OneClass: (MobileNetModel, SeparableClassifierModel),
+    Classification: (MobileNetModel, MobileNetV3Model),
+    OneClass: (MobileNetModel, MobileNetV3Model, SeparableClassifierModel),
     DigitVideos: (AdaptiveModel,),
     Reconstruction: (DenseAutoencoderModel, ConvAutoencoderModel),
 }
@@ -154,8 +155,9 @@ def _one_class(recipe: Recipe, task: OneClass, shape: tuple[int, ...]) -> Task:
         features = getattr(build(recipe, FloatLayers()), "features", None)
     if features is None or getattr(recipe.model, "classes", None) != 0:
         raise RecipeError(
-            "model: one-class detection needs a network that gives features: a 'mobilenet' or 'separable_classifier' "
-            f"with classes = 0, got '{recipe.model.name}' with classes = {getattr(recipe.model, 'classes', None)}"
+            "model: one-class detection needs a network that gives features: a 'mobilenet', 'mobilenet_v3' or "
+            f"'separable_classifier' with classes = 0, got '{recipe.model.name}' with classes = "
+            f"{getattr(recipe.model, 'classes', None)}"
         )
     folder = None if task.format == "digits" else _folder(task.data)
     return OneClassTask(recipe, features, load_one_class(task, folder, shape[1]))

@@ -13,8 +13,7 @@ import torch
 from torch.nn import functional
 
 from bitwright.quant.augment import recolour
-from bitwright.quant.data.boxes import resize
-from bitwright.quant.data.detection import Image
+from bitwright.quant.data.detection import Image, resize
 from bitwright.quant.data.masks import Mask, MaskSample, MaskSet
 from bitwright.quant.metrics.segmentation import IGNORE, class_iou, confusion, mean, pixel_accuracy
 from bitwright.quant.recipe import Augmentation, DeepLabModel, Recipe

@@ -30,6 +30,7 @@ from bitwright.compile.ir.ops import (
     ConvTranspose2d,
     Dense,
     MaxPool2d,
+    Multiply,
     Node,
     Pad,
     PermuteChannels,
@@ -302,6 +303,31 @@ def _add(s: Segment, node: Add) -> str:
     return "float64" if double else "float32"
 
 
+def _multiply(s: Segment, node: Multiply) -> str:
+    # Operands and their product are whole numbers: nothing is rounded below the limits.
+    tops = [int(magnitude(s.tensors[n], z).max()) for n, z in zip(node.inputs, node.zero_points, strict=True)]
+    total = max(tops[0] * tops[1], *tops)
+    if total >= FLOAT64_EXACT:
+        raise Inexact(f"the product reaches {total}, beyond float64")
+    double = total >= FLOAT32_EXACT
+    dtype = np.float64 if double else np.float32
+    rank = len(s.tensors[node.output].shape)
+    factors = []
+    for name, zero in zip(node.inputs, node.zero_points, strict=True):
+        x = s.read(name, double)
+        if zero:
+            x = s.op("Sub", x, s.const(zero, dtype))
+        if len(s.tensors[name].shape) < rank:  # a gate (C,)
+            ones = [1] * (rank - 1)
+            target = [-1, s.tensors[name].channels, *ones] if rank == 3 else [-1, *ones, s.tensors[name].channels]
+            x = s.op("Reshape", x, s.const(target, np.int64))
+        factors.append(x)
+    s.op("Mul", *factors, output=node.output)
+    if double:
+        s.double.add(node.output)
+    return "float64" if double else "float32"
+
+
 def _max_pool(s: Segment, node: MaxPool2d) -> str:
     if any(p >= k for p, k in zip(node.pads, node.kernel * 2, strict=True)):
         raise Inexact("onnxruntime wants padding smaller than the kernel")
@@ -427,6 +453,7 @@ _EMITTERS: dict[type[Node], Callable[[Segment, Any], str]] = {
     Dense: _dense,
     Requantize: _requantize,
     Add: _add,
+    Multiply: _multiply,
     MaxPool2d: _max_pool,
     SumPool2d: _sum_pool,
     Reshape: _reshape,

@@ -26,6 +26,23 @@ inline __m256i requantize(__m256i acc, const float *a, const float *b, const flo
     return _mm256_cvtps_epi32(v);
 }
 
+// One row of values, 8 channels at a time: at(c) gives those from channel c on, and may read 7 beyond the last. form is
+// (4, channels), readable 7 values beyond its end.
+template <class At> inline void requantize_row(int16_t *y, int channels, const float *form, At at) {
+    for (int c = 0; c < channels; c += 8) {
+        const float *f = form + c;
+        __m256i q = requantize(at(c), f, f + channels, f + 2 * channels, f + 3 * channels);
+        q = _mm256_permute4x64_epi64(_mm256_packs_epi32(q, q), 0x08);
+        if (channels - c >= 8) {
+            _mm_storeu_si128((__m128i *)(y + c), _mm256_castsi256_si128(q));
+        } else { // what follows may belong to another thread
+            int16_t all[8];
+            _mm_storeu_si128((__m128i *)all, _mm256_castsi256_si128(q));
+            std::memcpy(y + c, all, (channels - c) * sizeof(int16_t));
+        }
+    }
+}
+
 constexpr int COLUMNS = 16; // channels per block
 constexpr int ROWS = 6;
 
@@ -103,6 +120,26 @@ void bw_dense(const int16_t *x, int16_t *y, long rows, int depth, int outputs, c
     }
 }
 
+// The same with the requantization in float64, for small products whose float32 form does not exist: the fine gates of
+// squeeze-and-excitation. weight is (outputs, depth), form (4, outputs).
+void bw_dense64(const int16_t *x, int16_t *y, long rows, int depth, int outputs, const int16_t *weight,
+                const int32_t *start, const double *form) {
+    const double *a = form, *b = form + outputs, *lo = form + 2 * outputs, *hi = form + 3 * outputs;
+#pragma omp parallel for schedule(static) if ((double)rows * depth * outputs > 4e6)
+    for (long r = 0; r < rows; r++) {
+        const int16_t *in = x + r * depth;
+        for (int o = 0; o < outputs; o++) {
+            const int16_t *w = weight + (long)o * depth;
+            int32_t acc = start[o];
+            for (int k = 0; k < depth; k++)
+                acc += (int32_t)in[k] * w[k];
+            double v = std::floor(acc * a[o] + b[o]);
+            v = v < lo[o] ? lo[o] : v;
+            y[r * outputs + o] = (int16_t)(v > hi[o] ? hi[o] : v);
+        }
+    }
+}
+
 // Convolution (groups 1): shape = {H, W, C, OH, OW, O, kh, kw, sh, sw, dh, dw, top, left}.
 void bw_conv(const int16_t *x, int16_t *y, long batch, const int *shape, int zero_point, const int16_t *weight,
              const int32_t *start, const float *form) {
@@ -136,14 +173,15 @@ void bw_conv(const int16_t *x, int16_t *y, long batch, const int *shape, int zer
     }
 }
 
-// Depthwise convolution, C a multiple of 16. Taps come in pairs; weight is [C / 16][taps / 2][32] with the two taps of a
-// pair interleaved the way unpacklo / unpackhi interleave them; start and form are in the same order per 16 channels.
+// Depthwise convolution. Taps come in pairs; weight is [C / 16][taps / 2][32], rounded up, with the two taps of a pair
+// interleaved the way unpacklo / unpackhi interleave them; start and form are in the same order per 16 channels, and
+// filled up to a multiple of 16. x must be readable 16 values beyond its end.
 void bw_depthwise(const int16_t *x, int16_t *y, long batch, const int *shape, int zero_point, const int16_t *weight,
                   const int32_t *start, const float *form) {
     const int H = shape[0], W = shape[1], C = shape[2], OH = shape[3], OW = shape[4], kh = shape[6], kw = shape[7],
               sh = shape[8], sw = shape[9], dh = shape[10], dw = shape[11], top = shape[12], left = shape[13];
-    const int taps = kh * kw, pairs = (taps + 1) / 2;
-    std::vector<int16_t> outside(C, (int16_t)zero_point);
+    const int taps = kh * kw, pairs = (taps + 1) / 2, P = (C + COLUMNS - 1) / COLUMNS * COLUMNS;
+    std::vector<int16_t> outside(P, (int16_t)zero_point);
 #pragma omp parallel
     {
         std::vector<const int16_t *> tap(2 * pairs);
@@ -173,9 +211,17 @@ void bw_depthwise(const int16_t *x, int16_t *y, long batch, const int *shape, in
                         high = _mm256_add_epi32(high, _mm256_madd_epi16(_mm256_unpackhi_epi16(u, v),
                                                                         _mm256_loadu_si256((const __m256i *)(w + 16))));
                     }
-                    __m256i q0 = requantize(low, form + c, form + C + c, form + 2 * C + c, form + 3 * C + c);
-                    __m256i q1 = requantize(high, form + c + 8, form + C + c + 8, form + 2 * C + c + 8, form + 3 * C + c + 8);
-                    _mm256_storeu_si256((__m256i *)(out + c), _mm256_packs_epi32(q0, q1));
+                    __m256i q0 = requantize(low, form + c, form + P + c, form + 2 * P + c, form + 3 * P + c);
+                    const float *f = form + c + 8;
+                    __m256i q1 = requantize(high, f, f + P, f + 2 * P, f + 3 * P);
+                    __m256i q = _mm256_packs_epi32(q0, q1);
+                    if (C - c >= COLUMNS) {
+                        _mm256_storeu_si256((__m256i *)(out + c), q);
+                    } else { // what follows may belong to another thread
+                        int16_t all[COLUMNS];
+                        _mm256_storeu_si256((__m256i *)all, q);
+                        std::memcpy(out + c, all, (C - c) * sizeof(int16_t));
+                    }
                 }
             }
         }
@@ -193,8 +239,35 @@ void bw_add(const int16_t *x1, const int16_t *x2, int16_t *y, long n, double m1,
     }
 }
 
-// y[c] = clip(floor(sum over positions of (x - zero_point) * a + b)): global pooling. form is (4, C).
-void bw_pool(const int16_t *x, int16_t *y, long batch, int positions, int channels, int zero_point, const float *form) {
+// y = clip(floor(x * a + b)) for each channel. form is (4, C).
+void bw_requantize(const int16_t *x, int16_t *y, long rows, int channels, const float *form) {
+#pragma omp parallel for schedule(static) if (rows * channels > 100000)
+    for (long r = 0; r < rows; r++)
+        requantize_row(y + r * channels, channels, form, [in = x + r * channels](int c) {
+            return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(in + c)));
+        });
+}
+
+// y = clip(floor((x1 - zero1) * (x2 - zero2) * a + b)). x2 has one row of C for every `share` rows of x1: 1, or all
+// positions of a frame for a gate. form is (4, C); the caller has proven that the products stay below 2**24.
+void bw_multiply(const int16_t *x1, const int16_t *x2, int16_t *y, long rows, int channels, long share, int zero1,
+                 int zero2, const float *form) {
+    const __m256i z1 = _mm256_set1_epi32(zero1), z2 = _mm256_set1_epi32(zero2);
+#pragma omp parallel for schedule(static) if (rows * channels > 100000)
+    for (long r = 0; r < rows; r++) {
+        const int16_t *in1 = x1 + r * channels, *in2 = x2 + r / share * channels;
+        requantize_row(y + r * channels, channels, form, [=](int c) {
+            __m256i a = _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(in1 + c)));
+            __m256i b = _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)(in2 + c)));
+            return _mm256_mullo_epi32(_mm256_sub_epi32(a, z1), _mm256_sub_epi32(b, z2));
+        });
+    }
+}
+
+// y[c] = clip(floor(sum over positions of (x - zero_point) * a + b)): global pooling.
+// In float64, which costs nothing here and follows the long sums of large maps. form is (4, C).
+void bw_pool(const int16_t *x, int16_t *y, long batch, int positions, int channels, int zero_point,
+             const double *form) {
 #pragma omp parallel for schedule(static)
     for (long n = 0; n < batch; n++) {
         std::vector<int32_t> sum(channels, -zero_point * positions);
@@ -202,7 +275,7 @@ void bw_pool(const int16_t *x, int16_t *y, long batch, int positions, int channe
             for (int c = 0; c < channels; c++)
                 sum[c] += x[(n * positions + p) * channels + c];
         for (int c = 0; c < channels; c++) {
-            float v = std::floor((float)sum[c] * form[c] + form[channels + c]);
+            double v = std::floor(sum[c] * form[c] + form[channels + c]);
             v = v < form[2 * channels + c] ? form[2 * channels + c] : v;
             y[n * channels + c] = (int16_t)(v > form[3 * channels + c] ? form[3 * channels + c] : v);
         }

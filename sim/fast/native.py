@@ -1,72 +1,37 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Runs whole graphs on the native kernels (kernels.cpp), compiled with g++ when they are first needed.
+"""Runs whole graphs on the native kernels (kernels.cpp, library.py).
 
 Every accumulator is an exact int32 sum of int16 products; the requantization behind it is fused and proven in float32
-(staircase.py). A graph that holds anything else is left to onnxruntime.
+or float64 (staircase.py). A graph that holds anything else is left to onnxruntime.
 """
 
 from __future__ import annotations
 
 import ctypes
-import hashlib
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.compile.ir import Graph, Tensor
-from bitwright.compile.ir.ops import Add, Conv2d, Dense, Node, Requantize, Reshape, SumPool2d
+from bitwright.compile.ir.ops import Add, Conv2d, Dense, Multiply, Node, Requantize, Reshape, SumPool2d
 from bitwright.compile.ir.types import IntArray
 from bitwright.sim.fast.emit import Inexact, magnitude, work
+from bitwright.sim.fast.library import library
 from bitwright.sim.fast.staircase import FloatForm, float_form
 
-SOURCE = Path(__file__).with_name("kernels.cpp")
-FLAGS = ("-O3", "-mavx2", "-fopenmp", "-ffp-contract=off", "-shared", "-fPIC", "-std=c++17")
 BLOCK = 16
 INT16 = np.iinfo(np.int16)
 #: (batch, buffers by tensor) -> (kernel, its arguments).
 Bind = Callable[[int, dict[str, NDArray[np.int16]]], tuple[Any, tuple[Any, ...]]]
 #: Order of 16 channels after unpacklo / unpackhi of two registers; packs brings it back (kernels.cpp).
 UNPACKED = np.asarray([0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15])
+#: Multiply-accumulates of one frame up to which a layer may go without the blocked kernel.
+SMALL_WORK = 1 << 23
 HOW = "int16 products summed in int32, requantization fused"
-
-
-@cache
-def library() -> ctypes.CDLL:
-    """The compiled kernels. Raises Inexact with the reason why there are none."""
-    try:
-        flags = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        flags = ""
-    if "avx2" not in flags:
-        raise Inexact("the processor has no AVX2")
-    compiler = shutil.which(os.environ.get("CXX", "g++"))
-    if compiler is None:
-        raise Inexact("no C++ compiler")
-    digest = hashlib.sha256(SOURCE.read_bytes() + " ".join(FLAGS).encode()).hexdigest()[:24]
-    folder = Path(tempfile.gettempdir()) / f"bitwright-kernels-{os.getuid()}"
-    target = folder / f"{digest}.so"
-    try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if not target.exists():
-            partial = target.with_suffix(f".{os.getpid()}")
-            command = [compiler, *FLAGS, str(SOURCE), "-o", str(partial)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-            if done.returncode != 0:
-                raise Inexact(f"the kernels do not compile: {done.stderr.strip().splitlines()[-1:]}")
-            partial.replace(target)
-        return ctypes.CDLL(str(target))
-    except OSError as error:
-        raise Inexact(f"the kernels cannot be loaded: {error}") from None
 
 
 def _pointer(x: NDArray[Any]) -> ctypes.c_void_p:
@@ -101,6 +66,9 @@ class NativeProgram:
             if isinstance(node, Reshape):
                 self._aliases[node.output] = self._root(node.inputs[0])
                 continue
+            if isinstance(node, Requantize):
+                self._plan_requantize(node)
+                continue
             fused.add(self._plan(node).name)
         for name in (*(i.tensor for i in graph.inputs), *graph.output_tensors()):
             self._fits_int16(graph.tensors[name])
@@ -130,6 +98,8 @@ class NativeProgram:
             self._plan_add(node, behind)
         elif isinstance(node, SumPool2d):
             self._plan_pool(node, behind)
+        elif isinstance(node, Multiply):
+            self._plan_multiply(node, behind)
         else:
             raise Inexact(f"{node.name} ({node.op}) has no native kernel")
         return behind
@@ -140,9 +110,12 @@ class NativeProgram:
             raise Inexact(f"{behind.name} has no {np.dtype(dtype)} form with floor")
         return form
 
-    def _table(self, form: FloatForm, channels: int, order: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        rows = np.stack([np.broadcast_to(v, (channels,)) for v in (form.a, form.b, form.lo, form.hi)])
-        return np.ascontiguousarray(rows if order is None else rows[:, order], np.float32)
+    def _table(self, form: FloatForm, channels: int, dtype: Any = np.float32) -> NDArray[Any]:
+        """(4, channels), readable a block beyond its end."""
+        held = np.zeros(4 * channels + BLOCK, dtype)
+        table = held[: 4 * channels].reshape(4, channels)
+        table[:] = [np.broadcast_to(v, (channels,)) for v in (form.a, form.b, form.lo, form.hi)]
+        return table
 
     def _plan_linear(self, node: Conv2d | Dense, behind: Requantize) -> None:
         graph, kernels = self._graph, self._kernels
@@ -155,23 +128,29 @@ class NativeProgram:
             total += abs(node.zero_point) * int(np.abs(weight).sum(axis=(0, 1, 2)).max())
         if total >= 1 << 31 or int(np.abs(weight).max()) > INT16.max:
             raise Inexact(f"{node.name}: a sum may reach {total}, or a weight has more than 16 bits")
-        form = self._form(behind, acc)
-        reads, writes = node.inputs, behind.output
-        if groups > 1:
-            assert isinstance(node, Conv2d)
-            self._plan_depthwise(node, behind, start, form)
-            return
         outputs = acc.channels
-        padded = -(-outputs // BLOCK) * BLOCK
-        packed = _packed(weight.reshape(-1, outputs), padded)
-        begin = np.pad(start, (0, padded - outputs)).astype(np.int32)
-        table = np.pad(self._table(form, outputs), ((0, 0), (0, padded - outputs)))
-        tables = [_pointer(t) for t in (packed, begin, table)]
         depth = int(np.prod(weight.shape[:3]))
         pointwise = isinstance(node, Dense) or (
             weight.shape[:2] == (1, 1) and node.strides == (1, 1) and not any(node.pads)
         )
         rows = acc.size // outputs
+        try:
+            form = self._form(behind, acc)
+        except Inexact:
+            if groups > 1 or not pointwise or rows * depth * outputs > SMALL_WORK:
+                raise
+            self._plan_small(node, behind, weight.reshape(depth, outputs), start)
+            return
+        reads, writes = node.inputs, behind.output
+        if groups > 1:
+            assert isinstance(node, Conv2d)
+            self._plan_depthwise(node, behind, start, form)
+            return
+        padded = -(-outputs // BLOCK) * BLOCK
+        packed = _packed(weight.reshape(-1, outputs), padded)
+        begin = np.pad(start, (0, padded - outputs)).astype(np.int32)
+        table = np.pad(self._table(form, outputs), ((0, 0), (0, padded - outputs)))
+        tables = [_pointer(t) for t in (packed, begin, table)]
         shape = None if pointwise or isinstance(node, Dense) else _geometry(node, x, acc)
         held = (packed, begin, table, shape)
 
@@ -183,18 +162,37 @@ class NativeProgram:
 
         self._calls.append((reads, writes, bind))
 
+    def _plan_small(self, node: Conv2d | Dense, behind: Requantize, weight: IntArray, start: IntArray) -> None:
+        """A small matrix product whose requantization needs float64."""
+        acc = self._graph.tensors[node.output]
+        depth, outputs = weight.shape
+        table = self._table(self._form(behind, acc, np.float64), outputs, np.float64)
+        turned, begin = np.ascontiguousarray(weight.T, np.int16), start.astype(np.int32)
+        tables = [_pointer(t) for t in (turned, begin, table)]
+        reads, writes, kernels, rows = node.inputs, behind.output, self._kernels, acc.size // outputs
+        held = (turned, begin, table)
+
+        def bind(batch: int, b: dict[str, NDArray[np.int16]], _held: Any = held) -> tuple[Any, tuple[Any, ...]]:
+            ends = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
+            return kernels.bw_dense64, (*ends, ctypes.c_long(batch * rows), depth, outputs, *tables)
+
+        self._calls.append((reads, writes, bind))
+
     def _plan_depthwise(self, node: Conv2d, behind: Requantize, start: IntArray, form: FloatForm) -> None:
         graph, kernels = self._graph, self._kernels
         x, acc = graph.tensors[node.inputs[0]], graph.tensors[node.output]
         channels = acc.channels
-        if node.weight.shape[2] != 1 or node.groups != channels or channels % BLOCK:
-            raise Inexact(f"{node.name}: groups that are not depthwise with a multiple of {BLOCK} channels")
-        order = np.arange(channels) // BLOCK * BLOCK + UNPACKED[np.arange(channels) % BLOCK]
+        if node.weight.shape[2] != 1 or node.groups != channels:
+            raise Inexact(f"{node.name}: groups that are not depthwise")
+        padded = -(-channels // BLOCK) * BLOCK
+        fill = (0, padded - channels)
+        order = np.arange(padded) // BLOCK * BLOCK + UNPACKED[np.arange(padded) % BLOCK]
         taps = node.weight.reshape(-1, channels)
-        taps = np.pad(taps, ((0, len(taps) % 2), (0, 0)))[:, order]
+        taps = np.pad(taps, ((0, len(taps) % 2), fill))[:, order]
         # (pairs, 2, blocks, 16) -> per block, per pair: the two taps of each channel side by side
-        packed = taps.reshape(-1, 2, channels // BLOCK, BLOCK).transpose(2, 0, 3, 1).astype(np.int16, order="C")
-        begin, table = np.ascontiguousarray(start[order], np.int32), self._table(form, channels, order)
+        packed = taps.reshape(-1, 2, padded // BLOCK, BLOCK).transpose(2, 0, 3, 1).astype(np.int16, order="C")
+        begin = np.ascontiguousarray(np.pad(start, fill)[order], np.int32)
+        table = np.ascontiguousarray(np.pad(self._table(form, channels), ((0, 0), fill))[:, order])
         shape = _geometry(node, x, acc)
         tables = [_pointer(t) for t in (packed, begin, table)]
         held = (packed, begin, table)
@@ -229,7 +227,7 @@ class NativeProgram:
         x, acc = self._graph.tensors[node.inputs[0]], self._graph.tensors[node.output]
         if node.kernel != x.shape[:2] or any(node.pads):
             raise Inexact(f"{node.name}: pooling that is not global")
-        table = self._table(self._form(behind, acc), acc.channels)
+        table = self._table(self._form(behind, acc, np.float64), acc.channels, np.float64)
         reads, writes, kernels = node.inputs, behind.output, self._kernels
         positions = x.shape[0] * x.shape[1]
 
@@ -237,6 +235,41 @@ class NativeProgram:
             ends = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
             tail = positions, acc.channels, node.zero_point, _pointer(table)
             return kernels.bw_pool, (*ends, ctypes.c_long(batch), *tail)
+
+        self._calls.append((reads, writes, bind))
+
+    def _plan_multiply(self, node: Multiply, behind: Requantize) -> None:
+        tensors, acc = self._graph.tensors, self._graph.tensors[node.output]
+        # The form holds for an accumulator below 2**24 only; so do the operands, unless the other one is always 0.
+        table = self._table(self._form(behind, acc), acc.channels)
+        pairs = list(zip(node.inputs, node.zero_points, strict=True))
+        if tensors[node.inputs[0]].shape != acc.shape:
+            pairs.reverse()
+        if any(int(magnitude(tensors[n], zero).max()) >= 1 << 24 for n, zero in pairs):
+            raise Inexact(f"{node.name}: a zero point beyond 2**24")
+        names, zeros = zip(*pairs, strict=True)
+        rows = acc.size // acc.channels
+        share = rows * acc.channels // tensors[names[1]].size
+        writes, kernels, channels = behind.output, self._kernels, acc.channels
+
+        def bind(batch: int, b: dict[str, NDArray[np.int16]]) -> tuple[Any, tuple[Any, ...]]:
+            one, two = (_pointer(b[self._root(n)]) for n in names)
+            sizes = ctypes.c_long(batch * rows), channels, ctypes.c_long(share)
+            return kernels.bw_multiply, (one, two, _pointer(b[writes]), *sizes, *zeros, _pointer(table))
+
+        self._calls.append((node.inputs, writes, bind))
+
+    def _plan_requantize(self, node: Requantize) -> None:
+        """One that reads an activation, not an accumulator."""
+        x = self._graph.tensors[node.inputs[0]]
+        for name in (*node.inputs, node.output):
+            self._fits_int16(self._graph.tensors[name])
+        table = self._table(self._form(node, x), x.channels)
+        reads, writes, kernels, rows = node.inputs, node.output, self._kernels, x.size // x.channels
+
+        def bind(batch: int, b: dict[str, NDArray[np.int16]]) -> tuple[Any, tuple[Any, ...]]:
+            ends = _pointer(b[self._root(reads[0])]), _pointer(b[writes])
+            return kernels.bw_requantize, (*ends, ctypes.c_long(batch * rows), x.channels, _pointer(table))
 
         self._calls.append((reads, writes, bind))
 

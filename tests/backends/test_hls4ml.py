@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -26,6 +27,7 @@ from bitwright.compile.ir.ops import (
     DeformConv2d,
     Dense,
     MaxPool2d,
+    Multiply,
     Pad,
     PermuteChannels,
     Requantize,
@@ -153,6 +155,24 @@ def elementwise() -> Graph:
     return net.finish()
 
 
+def products() -> Graph:
+    """Maps with maps, with gates of both shapes on either side, and with themselves."""
+    net = Net(10)
+    x, y = net.input((3, 2, 4), -128, 127), net.input((3, 2, 4), 0, 255)
+    gate, flat = net.input((1, 1, 4), 0, 255), net.input((4,), -8, 7)
+    net.out(Multiply, x, y, zero_points=(-3, 128))
+    net.out(Multiply, x, gate)
+    net.out(Multiply, flat, y, zero_points=(2, 0))
+    net.out(Multiply, x, x, zero_points=(0, 5))
+    net.out(Multiply, flat, flat)
+    # Squeeze-and-excitation: the gate comes from the map that it multiplies.
+    pooled = net.out(SumPool2d, y, kernel=(3, 2))
+    scale = net.out(Requantize, pooled, multiplier=ints(1), addend=ints(-200), shift=2, rounding="half_even",
+                    lo=ints(0), hi=ints(255), itype=IntType(8, False))  # fmt: skip
+    net.out(Multiply, scale, y)
+    return net.finish()
+
+
 def vectors() -> Graph:
     net = Net(7)
     x = net.input((12,), 0, 255)
@@ -164,7 +184,7 @@ def vectors() -> Graph:
     return net.finish()
 
 
-GRAPHS = {f.__name__: f for f in (windows, deformable, frames, elementwise, vectors)}
+GRAPHS = {f.__name__: f for f in (windows, deformable, frames, elementwise, products, vectors)}
 
 
 @pytest.mark.parametrize("io_type", IO_TYPES)
@@ -183,6 +203,20 @@ def test_random_networks(seed: int, io_type: str, tmp_path: Path) -> None:
     if any(o.tensor == graph.inputs[0].tensor for o in graph.outputs):
         pytest.skip("the network computes nothing on the accelerator")
     check(graph, tmp_path / "project", io_type)
+
+
+def test_a_map_waits_for_its_gate_in_a_stream_of_a_whole_frame(tmp_path: Path) -> None:
+    """The gate needs the last value of the map that it multiplies; in C++ simulation no stream is ever full."""
+    net = Net(11)
+    x = net.input((6, 5, 4), 0, 255)
+    means = net.g.add(SumPool2d, "means", x, kernel=(6, 5)).name
+    gate = net.g.add(Requantize, "gate", means, multiplier=ints(1), addend=ints(0), shift=5, rounding="floor",
+                     lo=ints(0), hi=ints(255), itype=IntType(8, False)).name  # fmt: skip
+    net.out(Multiply, gate, x)
+    project = BACKEND.emit(net.finish(), BOARD, BACKEND.options({"tool": "vitis", "io_type": "stream"}), tmp_path / "p")
+    text = next(project.folder.glob("firmware/bitwright_*.cpp")).read_text()
+    ((held, _),) = re.findall(r"bitwright::multiply<[^>]*>\((\w+), (\w+), ", text)
+    assert f"#pragma HLS STREAM variable={held} depth=30\n" in text
 
 
 @pytest.mark.parametrize("strategy", ["latency", "resource"])

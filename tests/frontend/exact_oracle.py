@@ -198,6 +198,17 @@ class Oracle:
     def do_Clip(self, node: Any, a: Any, x: Any, lo: Any, hi: Any) -> Any:
         return np.minimum(np.maximum(x, exact(lo)), exact(hi))
 
+    def do_Neg(self, node: Any, a: Any, x: Any) -> Any:
+        return -exact(x)
+
+    def do_HardSigmoid(self, node: Any, a: Any, x: Any) -> Any:
+        alpha, beta = (Fraction(np.float32(a.get(n, d)).item()) for n, d in (("alpha", 0.2), ("beta", 0.5)))
+        return np.minimum(np.maximum(exact(x) * alpha + beta, Fraction(0)), Fraction(1))
+
+    def do_HardSwish(self, node: Any, a: Any, x: Any) -> Any:
+        x = exact(x)
+        return x * np.minimum(np.maximum(x + 3, Fraction(0)), Fraction(6)) / 6
+
     def do_BatchNormalization(self, node: Any, a: Any, x: Any, g: Any, b: Any, m: Any, v: Any) -> Any:
         eps = Fraction(np.float32(a.get("epsilon", 1e-5)).item())
         root = np.frompyfunc(lambda t: Fraction(math.isqrt(math.floor((t + eps) * 4**300)), 2**300), 1, 1)(exact(v))

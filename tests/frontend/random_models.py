@@ -79,9 +79,21 @@ class RandomModel:
                 ops = [
                     "conv", "conv", "depthwise", "residual", "pool", "concat", "split", "shuffle", "pad", "resize",
                     "transposed", "elementwise", "flatten", "slice", "threshold", "trunc", "bipolar", "qdq",
+                    "product", "excite", "hard_swish",
                 ]  # fmt: skip
             else:
-                ops = ["dense", "dense", "residual", "elementwise", "slice", "trunc", "bipolar", "qdq"]
+                ops = [
+                    "dense",
+                    "dense",
+                    "residual",
+                    "elementwise",
+                    "slice",
+                    "trunc",
+                    "bipolar",
+                    "qdq",
+                    "product",
+                    "hard_swish",
+                ]
             op = str(self.pick(*ops))
             self.used.append(op)
             getattr(self, op)()
@@ -162,6 +174,43 @@ class RandomModel:
         c = self.activation_quant(self.b.node("Relu", self.x), len(self.shape), self.shape[1], 0.2)
         y = self.b.node("Add", a, c)
         self.finish(y, batchnorm=False)
+
+    def gate(self, y: str) -> str:
+        """A quantized hard sigmoid. With dyadic scales its slope is dyadic too, so that float32 is exact."""
+        alpha = float(self.pick(0.25, 0.125)) if self.style.dyadic else 1 / 6
+        y = self.b.node("HardSigmoid", y, alpha=alpha, beta=0.5)
+        return self.b.quant(y, 2.0**-8 if self.style.dyadic else 1 / 255, 0.0, 8, False)
+
+    def product(self) -> None:
+        """Two branches, or a branch with itself."""
+        a = self.activation_quant(self.x, len(self.shape), self.shape[1], 0.2)
+        c = a
+        if self.rng.integers(4):
+            c = self.activation_quant(self.b.node("Neg", self.x), len(self.shape), self.shape[1], 0.2)
+        self.finish(self.b.node("Mul", a, c))
+
+    def hard_swish(self) -> None:
+        x = self.activation_quant(self.x, len(self.shape), self.shape[1], 0.2)
+        self.finish(self.b.node("Mul", x, self.gate(x)))
+
+    def excite(self) -> None:
+        """Squeeze-and-excitation with a gate for each channel, for the sample, or for each position."""
+        x = self.activation_quant(self.x, 4, self.shape[1], 0.2)
+        kind = int(self.rng.integers(3))
+        if kind == 2:  # one channel for all
+            w = self.b.quant_const(np.ones((1, self.shape[1], 1, 1), np.float32), 1.0, 0.0, 2)
+            y = self.b.node("Conv", x, w, kernel_shape=[1, 1])
+        else:
+            y = (
+                self.b.node("MaxPool", x, kernel_shape=self.shape[2:])
+                if self.rng.integers(2)
+                else self.b.node("GlobalAveragePool", x)
+            )
+            if kind == 1:
+                w = self.b.quant_const(np.ones((1, self.shape[1], 1, 1), np.float32), 1.0, 0.0, 2)
+                y = self.b.node("Conv", self.activation_quant(y, 4, self.shape[1], 0.2), w, kernel_shape=[1, 1])
+        y = self.gate(self.activation_quant(y, 4, self.shape[1], 0.2))
+        self.finish(self.b.node("Mul", *((x, y) if self.rng.integers(2) else (y, x))))
 
     def pool(self) -> None:
         rng, b, (_, c, h, w) = self.rng, self.b, self.shape

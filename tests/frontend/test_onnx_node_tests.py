@@ -26,12 +26,16 @@ from tests.support import QONNX, run_graph, to_real
 PREFIXES = (
     "add", "argmax", "averagepool", "basic_conv", "basic_convinteger", "basic_deform_conv", "batchnorm", "clip",
     "concat", "constant_pad", "conv", "convinteger", "convtranspose", "deform_conv", "dequantizelinear", "div",
-    "flatten", "gather", "gemm", "globalaveragepool", "globalmaxpool", "identity", "matmul", "matmulinteger", "maxpool",
-    "mul", "neg", "qlinearconv", "qlinearmatmul", "quantizelinear", "reduce_mean", "relu", "reshape", "resize",
+    "flatten", "gather", "gemm", "globalaveragepool", "globalmaxpool", "hardsigmoid", "hardswish", "identity",
+    "matmul", "matmulinteger", "maxpool", "mul", "neg", "qlinearconv", "qlinearmatmul", "quantizelinear", "reduce_mean",
+    "relu", "reshape", "resize",
     "sigmoid", "slice", "softmax", "split", "squeeze", "sub", "transpose", "unsqueeze",
 )  # fmt: skip
 #: Inputs with these positions stay run-time tensors; every other input becomes a constant.
-RUN_TIME = {"Add": (0, 1), "Sub": (0, 1), "Concat": tuple(range(8)), "DeformConv": (0, 2), "Sum": tuple(range(8))}
+RUN_TIME = {
+    "Add": (0, 1), "Sub": (0, 1), "Mul": (0, 1), "DeformConv": (0, 2), "Concat": tuple(range(8)),
+    "Sum": tuple(range(8)),
+}  # fmt: skip
 #: Operators whose second input are weights: they are snapped to a grid too.
 WEIGHTED = ("Gemm", "MatMul", "Conv", "ConvTranspose", "DeformConv")
 #: A grid that float test data are snapped to.
@@ -53,6 +57,7 @@ MUST_PASS = (
     "maxpool_2d_default", "maxpool_2d_pads", "maxpool_2d_ceil", "maxpool_2d_dilations", "averagepool_2d_default",
     "averagepool_2d_pads_count_include_pad", "globalaveragepool", "globalmaxpool", "batchnorm_epsilon",
     "resize_upsample_scales_nearest", "resize_upsample_scales_linear", "resize_downsample_scales_nearest",
+    "hardsigmoid", "hardsigmoid_default", "hardswish", "mul",
     "gemm_default_vector_bias", "gemm_transposeB", "matmul_2d", "argmax_keepdims_random",
 )  # fmt: skip
 FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)

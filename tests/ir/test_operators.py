@@ -17,17 +17,28 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from bitwright.compile.ir import Graph, GraphBuilder, GraphError, GraphInput, GraphOutput, IntType
-from bitwright.compile.ir.ops import OPERATORS, Conv2d, ConvTranspose2d, Dense, MaxPool2d, Node, Requantize, SumPool2d
+from bitwright.compile.ir.ops import (
+    OPERATORS,
+    Conv2d,
+    ConvTranspose2d,
+    Dense,
+    MaxPool2d,
+    Multiply,
+    Node,
+    Requantize,
+    SumPool2d,
+)
 from bitwright.compile.ir.serialize import load_graph, save_graph
 from bitwright.compile.ir.validate import validate
 from bitwright.sim import reference
 from tests.backends.test_hls4ml import GRAPHS, batch_of
 
 
-def graph_of(cls: type[Node], shape: tuple[int, ...], low: int, high: int, /, **fields: object) -> Graph:
+def graph_of(cls: type[Node], shape: tuple[int, ...], low: int, high: int, /, *again: str, **fields: object) -> Graph:
+    """The operator on one input x; ``again`` are the names of further inputs, which can be x only."""
     g = GraphBuilder("one")
     x = g.input("x", shape, IntType.containing(low, high), low, high)
-    y = g.add(cls, "y", x.name, **fields)
+    y = g.add(cls, "y", x.name, *again, **fields)
     return g.finish(
         [GraphInput("x", shape, "x", tuple(range(len(shape))), None)],
         [GraphOutput("y", y.shape, y.name, tuple(range(len(y.shape))), None)],
@@ -124,6 +135,76 @@ def test_accumulator_bounds_are_reached(seed: int, lo: int, hi: int, zero: int) 
         worst = np.where(w[:, c] > 0, hi, lo)
         assert reference.run(graph, {"x": worst[None]})["y"][0, c] == y.hi[c]
         assert reference.run(graph, {"x": np.where(w[:, c] > 0, lo, hi)[None]})["y"][0, c] == y.lo[c]
+
+
+def product_of(shapes: list[tuple[int, ...]], bounds: list[tuple[int, int]], zeros: tuple[int, int]) -> Graph:
+    g = GraphBuilder("product")
+    xs = [g.input(n, s, IntType.containing(*b), *b) for n, s, b in zip("ab", shapes, bounds, strict=True)]
+    y = g.add(Multiply, "y", "a", "b", zero_points=zeros)
+    axes = [tuple(range(len(t.shape))) for t in (*xs, y)]
+    return g.finish(
+        [GraphInput(t.name, t.shape, t.name, p, None) for t, p in zip(xs, axes, strict=False)],
+        [GraphOutput("y", y.shape, "y", axes[2], None)],
+    )
+
+
+def drawn_range(data: st.DataObject, bits: int) -> tuple[int, int]:
+    low = data.draw(st.integers(-(1 << (bits - 1)), (1 << bits) - 1))
+    return low, data.draw(st.integers(low, min(low + (1 << bits) - 1, (1 << bits) - 1)))
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.data(), shape=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), gate=st.integers(0, 2),
+    bits=st.tuples(st.integers(1, 20), st.integers(1, 20)), zeros=st.tuples(*[st.integers(-300, 300)] * 2),
+    turned=st.booleans(),
+)  # fmt: skip
+def test_products(
+    data: st.DataObject, shape: tuple[int, ...], gate: int, bits: tuple[int, int], zeros: tuple[int, int], turned: bool
+) -> None:
+    """Equal to Python's integers; the bounds of every channel are reached and not passed."""
+    other = (shape, shape[-1:], (*(1,) * (len(shape) - 1), shape[-1]))[gate]
+    shapes, ranges = [shape, other], [drawn_range(data, b) for b in bits]
+    if turned:
+        shapes.reverse()
+    graph = product_of(shapes, ranges, zeros)
+    validate(graph)
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    feeds = {n: rng.integers(lo, hi + 1, (6, *s)) for n, s, (lo, hi) in zip("ab", shapes, ranges, strict=True)}
+    for k in range(4):  # the corners
+        feeds["a"][k], feeds["b"][k] = ranges[0][k // 2], ranges[1][k % 2]
+    a, b = (
+        feeds[n].astype(object).reshape(6, *(1,) * (len(shape) - len(s)), *s) - z
+        for n, s, z in zip("ab", shapes, zeros, strict=True)
+    )
+    y = reference.run(graph, feeds)["y"]
+    assert y.shape == (6, *shape) and (y == a * b).all()
+    t = graph.tensors["y"]
+    flat = y[:4].reshape(-1, t.channels)
+    assert (flat.min(axis=0) == t.lo).all() and (flat.max(axis=0) == t.hi).all()
+
+
+@settings(max_examples=150, deadline=None)
+@given(ends=st.tuples(*[st.integers(-40, 40)] * 2).map(sorted), zeros=st.tuples(*[st.integers(-50, 50)] * 2))
+def test_bounds_of_a_square(ends: list[int], zeros: tuple[int, int]) -> None:
+    graph = graph_of(Multiply, (1,), *ends, "x", zero_points=zeros)
+    y = reference.run(graph, {"x": np.arange(ends[0], ends[1] + 1)[:, None]})["y"]
+    assert (int(y.min()), int(y.max())) == graph.tensors["y"].bounds
+
+
+@pytest.mark.parametrize(
+    ("shapes", "bits", "message"),
+    [
+        ([(3, 2, 4), (3, 1, 4)], 8, r"\(3, 2, 4\) and \(3, 1, 4\) must have one shape, or one of them be \(C,\)"),
+        ([(3, 2, 4), (1, 1, 1)], 8, "must have one shape"),
+        ([(3, 2, 4), (1, 4)], 8, "must have one shape"),
+        ([(4,), (1,)], 8, "must have one shape"),
+        ([(4,), (4,)], 40, "product of uint40 and uint40 does not fit 64 bits"),
+    ],
+)
+def test_products_that_are_refused(shapes: list[tuple[int, ...]], bits: int, message: str) -> None:
+    with pytest.raises(GraphError, match=message):
+        product_of(shapes, [(0, (1 << bits) - 1)] * 2, (0, 0))
 
 
 @pytest.mark.parametrize("name", GRAPHS)

@@ -40,15 +40,20 @@ LAYERS, FIRST_WEIGHTS = 74, 648
 COUNTED = {
     "MobileNetV1": (4_231_976, 568_740_352, 568_740_352),
     "MobileNetV2": (3_504_872, 300_774_272, 300_774_272),
+    "MobileNetV3 small": (2_542_856, 56_510_400, 56_510_400),
+    "MobileNetV3 large": (5_483_032, 216_589_760, 216_589_760),
     "MobileNetV1 + SSDLite": (5_100_661, 1_309_162_944, 1_309_162_944),
     "MobileNetV2 + SSDLite": (4_337_013, 788_830_144, 788_830_144),
     "MobileNetV1 + DeepLabv3": (11_145_301, 12_760_886_976, 14_226_627_264),
     "MobileNetV2 + DeepLabv3 (reduced)": (2_113_557, 2_740_709_056, 2_742_445_696),
 }
-#: The same networks as printed: parameters in millions, MACs in billions (arXiv:1801.04381, tables 4, 6 and 7).
+#: The same networks as printed: parameters in millions, MACs in billions (arXiv:1801.04381, tables 4, 6 and 7;
+#: MobileNetV3: torchvision's metadata, which have the parameters to the digit).
 PRINTED = {
     "MobileNetV1": ("4.2", "0.575"),
     "MobileNetV2": ("3.4", "0.300"),
+    "MobileNetV3 small": ("2.54", "0.057"),
+    "MobileNetV3 large": ("5.48", "0.217"),
     "MobileNetV1 + SSDLite": ("5.1", "1.3"),
     "MobileNetV2 + SSDLite": ("4.3", "0.8"),
     "MobileNetV1 + DeepLabv3": ("11.15", "14.25"),

@@ -144,6 +144,11 @@ BAD: dict[str, tuple[Callable[[Folder], object], str, int]] = {
         "two.xml: box 1 (29, 0, 60, 9) lies outside the image of 40 x 30 pixels",
         2,
     ),
+    "beyond the border": (
+        write_xml(annotation(thing("dog", WIDTH + 1, 1, WIDTH + 1, 9) + GOOD)),
+        "two.xml: box 1 (40, 0, 41, 9) lies outside the image of 40 x 30 pixels",
+        2,
+    ),
     "outside above": (write_xml(annotation(GOOD + thing("dog", 1, -20, 9, 9))), "two.xml: box 3 (0, -21, 9, 9)", 2),
     "no area": (write_xml(annotation(thing("dog", 9, 1, 8, 9) + GOOD)), "two.xml: box 1 has no area: 8, 0, 8, 9", 2),
     "turned over": (write_xml(annotation(thing("dog", 1, 9, 9, 2) + GOOD)), "two.xml: box 1 has no area: 0, 8", 2),

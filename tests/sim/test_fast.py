@@ -28,6 +28,7 @@ from bitwright.sim.fast.staircase import float_form
 from tests.backends.test_hls4ml import GRAPHS, batch_of
 from tests.frontend.random_models import RandomModel
 from tests.frontend.test_differential import STYLES
+from tests.ir.test_operators import product_of
 
 
 def equal(graph: Graph, feeds: dict[str, np.ndarray]) -> FastSimulator:
@@ -83,6 +84,26 @@ def test_wide_weights_are_split_or_left_to_integers(weight_bits: int) -> None:
     w = rng.integers(-(1 << (weight_bits - 1)), 1 << (weight_bits - 1), (3, 3, 4, 5))
     graph = one_layer(Conv2d, (5, 5, 4), -128, 127, weight=w, pads=(1, 1, 1, 1))
     equal(graph, batch_of(graph))
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple), gate=st.integers(0, 2),
+    bits=st.tuples(st.integers(1, 40), st.integers(1, 24)), zeros=st.tuples(*[st.integers(-9, 9)] * 2),
+    turned=st.booleans(),
+)  # fmt: skip
+def test_products_of_any_shape_and_width(
+    shape: tuple[int, ...], gate: int, bits: tuple[int, int], zeros: tuple[int, int], turned: bool
+) -> None:
+    other = (shape, shape[-1:], (*(1,) * (len(shape) - 1), shape[-1]))[gate]
+    shapes = [other, shape] if turned else [shape, other]
+    graph = product_of(shapes, [(-(1 << (b - 1)), (1 << (b - 1)) - 1) for b in bits], zeros)
+    fast = equal(graph, batch_of(graph))
+    top = ((1 << (bits[0] - 1)) + 9) * ((1 << (bits[1] - 1)) + 9)  # at most this
+    if top < 1 << 24:
+        assert fast.plan[0].arithmetic == "float32"
+    elif top < 1 << 53:
+        assert fast.plan[0].arithmetic in ("float32", "float64")
 
 
 @settings(max_examples=300, deadline=None)

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from benchmarks.nets import autoencoder, mobilenet_v2
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph, GraphBuilder, GraphError, GraphInput, GraphOutput, IntType, Tensor
-from bitwright.compile.ir.ops import Add, Conv2d, Dense, MaxPool2d, Requantize, Reshape, SumPool2d
+from bitwright.compile.ir.ops import Add, Conv2d, Dense, MaxPool2d, Multiply, Requantize, Reshape, SumPool2d
 from bitwright.sim import reference
 from bitwright.sim.fast import FastSimulator
-from bitwright.sim.fast.native import library
+from bitwright.sim.fast.library import library
 
 
 class Net:
@@ -86,15 +86,14 @@ def test_convolutions(
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 999), size=st.tuples(st.integers(1, 9), st.integers(1, 9)), blocks=st.integers(1, 3),
+    seed=st.integers(0, 999), size=st.tuples(st.integers(1, 9), st.integers(1, 9)), channels=st.integers(2, 50),
     kernel=st.tuples(st.integers(1, 4), st.integers(1, 3)), stride=st.integers(1, 3), dilation=st.integers(1, 2),
     pads=st.tuples(*[st.integers(0, 2)] * 4), zero=st.integers(-5, 5),
 )  # fmt: skip
 def test_depthwise_convolutions(
-    seed: int, size: tuple[int, int], blocks: int, kernel: tuple[int, int], stride: int, dilation: int,
+    seed: int, size: tuple[int, int], channels: int, kernel: tuple[int, int], stride: int, dilation: int,
     pads: tuple[int, int, int, int], zero: int,
 ) -> None:  # fmt: skip
-    channels = 16 * blocks
     net = Net(seed, (*size, channels), 0, 255)
     try:
         y = net.requantized(
@@ -113,6 +112,55 @@ def test_dense_layers(seed: int, depth: int, outputs: int, batch: int) -> None:
     y = net.requantized(Dense, "x", weight=net.rng.integers(-128, 128, (depth, outputs)), zero_point=3)
     z = net.requantized(Dense, y.name, weight=net.rng.integers(-8, 8, (outputs, 5)))
     equal(net.finish(z), batch + 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 999), shape=st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 40)),
+    zeros=st.tuples(*[st.integers(-40, 40)] * 2), turned=st.booleans(), gate=st.sampled_from(["map", "1x1", "flat"]),
+)  # fmt: skip
+def test_products(
+    seed: int, shape: tuple[int, int, int], zeros: tuple[int, int], turned: bool, gate: str
+) -> None:  # fmt: skip
+    """A map by a requantized copy of itself (hard-swish), or by a gate made of its means (squeeze-and-excitation)."""
+    net = Net(seed, shape, -100, 127)
+    step = {"addend": np.asarray([300]), "shift": 2, "rounding": "floor", "lo": np.asarray([0]),
+            "hi": np.asarray([200]), "itype": IntType(8, False)}  # fmt: skip
+    if gate == "map":
+        factor = net.g.add(Requantize, "gate", "x", multiplier=net.rng.integers(1, 9, shape[2]), **step).name
+    else:
+        means = net.requantized(SumPool2d, "x", kernel=shape[:2], bits=7)
+        factor = net.g.add(Requantize, "gate", means.name, multiplier=np.asarray([3]), **step).name
+        if gate == "flat":
+            factor = net.g.add(Reshape, "flat", factor, shape=(shape[2],)).name
+    names = (factor, "x") if turned else ("x", factor)
+    equal(net.finish(net.requantized(Multiply, *names, zero_points=zeros, bits=8)), 4)
+
+
+def test_products_beyond_float32_are_left_to_onnxruntime() -> None:
+    net = Net(6, (4,), -5000, 5000)
+    fast = FastSimulator(net.finish(net.requantized(Multiply, "x", "x", bits=8)))
+    assert fast.native_refused is not None and "form" in fast.native_refused
+    assert fast.plan[0].arithmetic == "float64"
+    x = np.asarray([[-5000, 5000, 4096, -4099], [1, 0, -1, 3]])
+    want = reference.run(fast.graph, {"x": x})
+    assert all(np.array_equal(v, want[n]) for n, v in fast.run({"x": x}).items())
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seed=st.integers(0, 999), depth=st.integers(9, 60), outputs=st.integers(1, 40), pixels=st.integers(0, 4),
+    bits=st.integers(4, 14),
+)  # fmt: skip
+def test_small_products_beyond_float32(seed: int, depth: int, outputs: int, pixels: int, bits: int) -> None:
+    """Sums above 2**24 have no float32 form: a small layer is requantized in float64."""
+    shape = (pixels, 1, depth) if pixels else (depth,)
+    net = Net(seed, shape, -32768, 32767)
+    weight = net.rng.integers(64, 128, (depth, outputs)) * net.rng.choice([-1, 1], (depth, outputs))
+    kind, w = (Conv2d, weight[None, None]) if pixels else (Dense, weight)
+    graph = net.finish(net.requantized(kind, "x", weight=w, zero_point=5, bits=bits))
+    assert FastSimulator(graph, threads=1).native_refused is None
+    equal(graph, 4)
 
 
 def test_residual_sum_pooling_and_reshape() -> None:

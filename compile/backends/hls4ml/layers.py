@@ -20,9 +20,9 @@ from bitwright.hw.hls import LAYER_HEADERS
 
 #: hls4ml class name of each of our layers; hls4ml's reports show these.
 KINDS = (
-    "BitwrightRequantize", "BitwrightThreshold", "BitwrightAdd", "BitwrightSelectChannels", "BitwrightConv2D",
-    "BitwrightSumPool2D", "BitwrightMaxPool2D", "BitwrightDeformConv2D", "BitwrightGather", "BitwrightJoin",
-    "BitwrightConvTranspose2D", "BitwrightResizeLinear", "BitwrightArgMax",
+    "BitwrightRequantize", "BitwrightThreshold", "BitwrightAdd", "BitwrightMultiply", "BitwrightSelectChannels",
+    "BitwrightConv2D", "BitwrightSumPool2D", "BitwrightMaxPool2D", "BitwrightDeformConv2D", "BitwrightGather",
+    "BitwrightJoin", "BitwrightConvTranspose2D", "BitwrightResizeLinear", "BitwrightArgMax",
 )  # fmt: skip
 
 

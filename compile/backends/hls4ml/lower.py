@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from bitwright.compile.ir import Graph, IntType
-from bitwright.compile.ir.ops import Add, Concat, Conv2d, Dense, Node, Requantize
+from bitwright.compile.ir.ops import Add, Concat, Conv2d, Dense, Multiply, Node, Requantize
 from bitwright.compile.ir.validate import validate
 
 
@@ -36,8 +36,8 @@ def is_depthwise(node: Conv2d) -> bool:
 
 
 def lower(graph: Graph) -> Graph:
-    """Zero points out of padded native convolutions; sums and concatenations two at a time."""
-    graph = _binary(graph)
+    """Zero points out of padded native convolutions; sums and concatenations two at a time; gates second."""
+    graph = _gates_second(_binary(graph))
     while (changed := _one_zero_point(graph)) is not None:
         graph = changed
     validate(graph)
@@ -72,6 +72,17 @@ def _one_zero_point(graph: Graph) -> Graph | None:
         conv = replace(node, inputs=(subtract.output,), zero_point=0)
         return graph.rebuild(m for n in graph.nodes for m in ([subtract, conv] if n is node else [n]))
     return None
+
+
+def _gates_second(graph: Graph) -> Graph:
+    """Products read the map first."""
+
+    def turned(node: Node) -> Node:
+        if not isinstance(node, Multiply) or graph.tensors[node.inputs[0]].shape == graph.tensors[node.output].shape:
+            return node
+        return replace(node, inputs=node.inputs[::-1], zero_points=node.zero_points[::-1])
+
+    return graph.rebuild(map(turned, graph.nodes))
 
 
 def _binary(graph: Graph) -> Graph:

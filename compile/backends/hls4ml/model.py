@@ -22,6 +22,7 @@ from bitwright.compile.ir.ops import (
     DeformConv2d,
     Dense,
     MaxPool2d,
+    Multiply,
     Node,
     Pad,
     PermuteChannels,
@@ -148,6 +149,16 @@ def _threshold(node: Threshold, xs: list[Tensor], y: Tensor) -> _Built:
 def _add(node: Add, xs: list[Tensor], y: Tensor) -> _Built:
     constants = {"n": y.size, "channels": y.channels, "multiplier_n": node.multipliers.shape[1]}
     return _own("Add", "add", y, constants, {"multiplier": node.multipliers})
+
+
+def _multiply(node: Multiply, xs: list[Tensor], y: Tensor) -> _Built:
+    constants: dict[str, Any] = {"n": y.size, "channels": y.channels, "gate_n": xs[1].size}
+    constants["product_bits"] = signed_bits(*y.bounds)
+    constants |= {f"zero_point{k + 1}": zero for k, zero in enumerate(node.zero_points)}
+    types = {
+        f"shifted{k + 1}_t": _shifted(x, zero) for k, (x, zero) in enumerate(zip(xs, node.zero_points, strict=True))
+    }
+    return _own("Multiply", "multiply", y, constants, types=types)
 
 
 def _dense(node: Dense, xs: list[Tensor], y: Tensor) -> _Built:
@@ -317,6 +328,7 @@ _BUILDERS: dict[type[Node], Callable[[Any, list[Tensor], Tensor], _Built]] = {
     Requantize: _requantize,
     Threshold: _threshold,
     Add: _add,
+    Multiply: _multiply,
     Dense: _dense,
     Conv2d: _conv,
     SumPool2d: _sum_pool,

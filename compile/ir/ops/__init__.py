@@ -11,6 +11,7 @@ from bitwright.compile.ir.ops.conv_transpose2d import ConvTranspose2d
 from bitwright.compile.ir.ops.deform_conv2d import DeformConv2d
 from bitwright.compile.ir.ops.dense import Dense
 from bitwright.compile.ir.ops.movement import Concat, Pad, PermuteChannels, Reshape, Slice, Transpose
+from bitwright.compile.ir.ops.multiply import Multiply
 from bitwright.compile.ir.ops.pool import MaxPool2d, SumPool2d
 from bitwright.compile.ir.ops.requantize import Requantize
 from bitwright.compile.ir.ops.resize import ResizeLinear, ResizeNearest
@@ -28,6 +29,7 @@ __all__ = [
     "Dense",
     "Inferred",
     "MaxPool2d",
+    "Multiply",
     "Node",
     "Pad",
     "PermuteChannels",

@@ -1,0 +1,4 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""The engine backend: integer graph -> layers -> placement of channels -> plan -> program."""

@@ -1,0 +1,91 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""From the integer graph to a program for one configuration of the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitwright.compile.backends.engine.emit import Emitter
+from bitwright.compile.backends.engine.layers import Network, Refused
+from bitwright.compile.backends.engine.memory import OutOfMemory
+from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer, pack_array, pack_channels
+from bitwright.compile.backends.engine.place import place
+from bitwright.compile.backends.engine.plan import Plan, Planner
+from bitwright.compile.backends.engine.program import Program
+from bitwright.compile.backends.engine.select import select
+from bitwright.compile.ir import Graph
+from bitwright.errors import BackendError
+from bitwright.hw.config import EngineConfig
+
+#: Shares of the activation memory that plans may fill: planes of different sizes leave gaps.
+SLACKS = (0.97, 0.9, 0.8, 0.7, 0.6, 0.5)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A program and how it came about."""
+
+    network: Network
+    packed: dict[int, ArrayLayer | ChannelLayer]
+    plan: Plan
+    program: Program
+
+
+def lower(
+    graph: Graph, config: EngineConfig
+) -> tuple[Network, dict[int, ArrayLayer | ChannelLayer], list[tuple[str, str, str]]]:
+    """Layers, placed and packed, and what the engine refuses as (node, operator, reason)."""
+    network, refused = select(graph)
+    packed: dict[int, ArrayLayer | ChannelLayer] = {}
+    if refused:
+        return network, packed, refused
+    place(network)
+    for number, layer in enumerate(network.layers):
+        try:
+            p = pack_array(network, layer, config) if layer.on_array else pack_channels(network, layer)
+            _check_memories(p, config)
+            packed[number] = p
+        except Refused as error:
+            refused.append((layer.name, layer.kind, str(error)))
+    return network, packed, refused
+
+
+def _check_memories(p: ArrayLayer | ChannelLayer, config: EngineConfig) -> None:
+    if isinstance(p, ArrayLayer) and p.weights.shape[1] > config.weight_depth:
+        raise Refused(
+            f"one sub-pass needs {p.weights.shape[1]} words of weights, configuration {config.name} holds "
+            f"{config.weight_depth}; take a larger one"
+        )
+    if isinstance(p, ChannelLayer) and p.weights.shape[1] > config.dw_weight_depth:
+        raise Refused(f"a window needs {p.weights.shape[1]} words of weights, there are {config.dw_weight_depth}")
+    if len(p.words) > 255:
+        raise Refused(f"it reads {len(p.words)} planes of 16 channels, an instruction takes 255")
+
+
+def compile_graph(graph: Graph, config: EngineConfig, *, dump: bool = False) -> Compiled:
+    """Compile.
+
+    Args:
+        dump: also store every intermediate tensor to DRAM (`Program.dumps`), to compare layer by layer.
+
+    Raises BackendError naming every node that the engine refuses, or the layer that does not fit.
+    """
+    network, packed, refused = lower(graph, config)
+    if refused:
+        lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in refused)
+        raise BackendError(f"the engine refuses {len(refused)} nodes of {graph.name}:{lines}")
+    for slack in SLACKS:
+        plan = Planner(network, config, packed, slack).best()
+        for compact in (False, True):
+            emitter = Emitter(network, config, plan, packed, dump=dump, compact=compact)
+            try:
+                program = emitter.run()
+                program.shapes = {o.tensor: graph.tensors[o.tensor].shape for o in graph.outputs}
+                return Compiled(network, packed, plan, program)
+            except OutOfMemory:
+                continue
+    raise BackendError(
+        f"{graph.name}: its tensors do not fit the activation memory of configuration {config.name}; take a larger one"
+    )

@@ -1,0 +1,464 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Writes the program: allocates the activation memory, loads constants, makes instructions wait for what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.compile.backends.engine.layers import Layer, Network, Stored, View
+from bitwright.compile.backends.engine.memory import Allocator, Buffer, Ring, Span, Tracker
+from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer
+from bitwright.compile.backends.engine.place import Word, words_of
+from bitwright.compile.backends.engine.plan import Plan, Segment, Stripe
+from bitwright.compile.backends.engine.program import BEAT, Place, Program, Step
+from bitwright.errors import BackendError
+from bitwright.hw.config import BLOCKS, EngineConfig
+from bitwright.hw.isa import DESTINATIONS, DW_MODES, REGIONS, UNITS
+
+#: Table entry of a word that is not written.
+NOWHERE = 0xFFFF
+#: Aim of the length of an instruction of the array, in cycles: long against its start, short against the layer.
+CHUNK_CYCLES = 1200
+_MODES = {"conv": "CONV", "max": "MAX", "add": "ADD", "square": "DEFORM_SQUARE", "free": "DEFORM_FREE"}
+
+
+@dataclass
+class _Live:
+    """A stored tensor while it is in the activation memory.
+
+    Attributes:
+        buffers: one for each plane.
+        ready: rows first .. stop - 1 hold values.
+    """
+
+    buffers: list[Buffer]
+    ready: Span
+
+
+@dataclass
+class _Home:
+    """A tensor that lives in DRAM: its place, and the ST that wrote each row last."""
+
+    place: Place
+    stored: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+
+
+class Emitter:
+    """One program."""
+
+    def __init__(
+        self,
+        network: Network,
+        config: EngineConfig,
+        plan: Plan,
+        packed: dict[int, ArrayLayer | ChannelLayer],
+        *,
+        dump: bool = False,
+        compact: bool = False,
+    ) -> None:
+        self.network, self.config, self.plan, self.dump = network, config, plan, dump
+        self.memory = Allocator(config, compact)
+        self.activations = Tracker(BLOCKS << (config.index_bits + 2))
+        self.rings = {
+            "PW_WEIGHT": Ring(config.weight_depth),
+            "PW_CONST": Ring(config.const_depth),
+            "PW_TABLE": Ring(config.table_depth, 8),
+            "DW_WEIGHT": Ring(config.dw_weight_depth),
+            "DW_CONST": Ring(config.const_depth),
+            "DW_TABLE": Ring(config.table_depth, 8),
+        }
+        self.steps: list[Step] = []
+        self.count = [0] * len(UNITS)
+        self.constants = bytearray()
+        self.placed: dict[Hashable, int] = {}
+        self.live: dict[str, _Live] = {}
+        self.homes: dict[str, _Home] = {}
+        self.sizes = {"WORK": 0, "INPUT": 0, "OUTPUT": 0}
+        self.layer = 0
+        self.packed = packed
+        self.last_use: dict[str, int] = {}
+
+    # --- the whole ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> Program:
+        """The program. Raises OutOfMemory when the plan does not fit, BackendError for what no plan can do."""
+        network = self.network
+        inputs = {t: self._place(s, "INPUT") for t, s in network.inputs.items()}
+        outputs = {}
+        for tensor, views in network.outputs.items():
+            outputs[tensor] = [self._output(name) for name in self._names(views)]
+        for number, layer in enumerate(network.layers):
+            for view in layer.reads():
+                for name, _ in view.refs:
+                    self.last_use[name] = number
+        dumps = {}
+        if self.dump:
+            for layer in network.layers:
+                if layer.output not in self.homes:
+                    dumps[layer.output] = self._place(layer.output, "WORK")
+        for name in self.plan.spilled:
+            if name not in self.homes:
+                self._place(name, "WORK")
+        for segment in self.plan.segments:
+            self._segment(segment)
+        assert all(name in self.homes for name in self.live), self.live.keys()
+        found = {t: [self._view_place(v) for v in vs] for t, vs in network.outputs.items()}
+        return Program(
+            self.config.name, self.config.hash, self.steps, bytes(self.constants), inputs, found, dumps,
+            self.sizes["WORK"], self.sizes["INPUT"], self.sizes["OUTPUT"],
+            [(layer.name, "PW" if layer.on_array else "DW") for layer in network.layers],
+        )  # fmt: skip
+
+    def _names(self, views: Iterable[View]) -> list[str]:
+        return list(dict.fromkeys(name for v in views for name, _ in v.refs))
+
+    def _output(self, name: str) -> Place:
+        return self.homes[name].place if name in self.homes else self._place(name, "OUTPUT")
+
+    def _place(self, name: str, region: str) -> Place:
+        s = self.network.stored[name]
+        place = Place(
+            region, self.sizes[region], s.shape, s.planes, tuple(s.plane.tolist()), tuple(s.lane.tolist()), s.signed,
+            s.fold,
+        )  # fmt: skip
+        self.sizes[region] += place.beats
+        self.homes[name] = _Home(place, np.zeros(s.shape[0], np.int32))
+        return place
+
+    def _view_place(self, view: View) -> Place:
+        """An output that is made of parts of one stored tensor."""
+        refs = view.refs
+        place = self.homes[refs[0][0]].place
+        assert {n for n, _ in refs} == {refs[0][0]}
+        channels = [c for _, c in refs]
+        return Place(
+            place.region, place.offset, (*place.shape[:2], len(channels)), place.planes,
+            tuple(place.plane[c] for c in channels), tuple(place.lane[c] for c in channels), place.signed, place.fold,
+        )  # fmt: skip
+
+    def _segment(self, segment: Segment) -> None:
+        network = self.network
+        layers = range(segment.first, segment.stop)
+        for stripe in segment.stripes:
+            rows = stripe.rows
+            for number in layers:
+                self.layer = number
+                layer = network.layers[number]
+                first, stop = rows[number]
+                if first >= stop:
+                    continue
+                for view in layer.reads():
+                    self._provide(view.refs, layer.rows(view, first, stop), stripe)
+                out = self._target(layer, first, stop, segment)
+                self._run_layer(number, layer, out, first, stop)
+                out.ready = (min(out.ready[0], first) if out.ready[1] else first, stop)
+                if layer.output in self.homes:
+                    self._store(layer.output, first, stop)
+                self._release(segment, number, rows)
+            for name in [n for n in self.live if self._temporary(n, segment)]:
+                self._drop(name)
+        for name in [n for n, last in self.last_use.items() if n in self.live and last < segment.stop]:
+            self._drop(name)
+        for number in layers:  # outputs that nothing reads
+            name = network.layers[number].output
+            if name in self.live and name not in self.last_use:
+                self._drop(name)
+
+    def _temporary(self, name: str, segment: Segment) -> bool:
+        """It is kept for one stripe only."""
+        return name in segment.local or (name in self.homes and name not in self.plan.resident)
+
+    def _release(self, segment: Segment, number: int, rows: dict[int, Span]) -> None:
+        """Free what no later layer of this stripe, and no later stripe or segment, reads."""
+        for name in list(self.live):
+            if not self._temporary(name, segment) and (
+                len(segment.stripes) > 1 or self.last_use.get(name, -1) > number
+            ):
+                continue
+            later = any(
+                any(n == name for view in self.network.layers[k].reads() for n, _ in view.refs)
+                for k in range(number + 1, segment.stop)
+                if rows[k][0] < rows[k][1]
+            )
+            made_later = any(
+                self.network.layers[k].output == name and rows[k][0] < rows[k][1]
+                for k in range(number + 1, segment.stop)
+            )
+            if not later and not made_later:
+                self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        for buffer in self.live.pop(name).buffers:
+            self.memory.give(buffer.address, buffer.rows * buffer.pitch)
+
+    # --- tensors -----------------------------------------------------------------------------------------------------
+
+    def _buffers(self, name: str, first: int, stop: int, avoid: frozenset[int]) -> _Live:
+        s: Stored = self.network.stored[name]
+        made: list[Buffer] = []
+        try:
+            for _ in range(s.planes):
+                address = self.memory.take((stop - first) * s.shape[1], avoid)
+                made.append(Buffer(address, first, stop - first, s.shape[1]))
+        except Exception:
+            for b in made:
+                self.memory.give(b.address, b.rows * b.pitch)
+            raise
+        self.live[name] = _Live(made, (0, 0))
+        return self.live[name]
+
+    def _blocks(self, name: str) -> frozenset[int]:
+        shift = self.config.index_bits + 2
+        return frozenset(b.address >> shift for b in self.live[name].buffers)
+
+    def _provide(self, refs: tuple[tuple[str, int], ...], rows: Span, stripe: Stripe) -> None:
+        """The rows are in the activation memory afterwards; those of tensors in DRAM are loaded."""
+        for name in dict.fromkeys(n for n, _ in refs):
+            live = self.live.get(name)
+            if live is not None and live.ready[0] <= rows[0] and rows[1] <= live.ready[1]:
+                continue
+            home = self.homes[name]
+            s = self.network.stored[name]
+            first, stop = stripe.loads.get(name, rows)
+            if live is not None:
+                self._drop(name)
+            live = self._buffers(name, first, stop, frozenset())
+            width, height = s.shape[1], s.shape[0]
+            for plane, buffer in enumerate(live.buffers):
+                self._load(
+                    "AM", REGIONS.index(home.place.region), home.place.offset + (plane * height + first) * width,
+                    buffer.address, (stop - first) * width, int(home.stored[first:stop].max(initial=0)),
+                )  # fmt: skip
+            live.ready = (first, stop)
+
+    def _target(self, layer: Layer, first: int, stop: int, segment: Segment) -> _Live:
+        name = layer.output
+        if name in self.live:
+            return self.live[name]
+        avoid = frozenset().union(*(self._blocks(n) for v in layer.inputs for n, _ in v.refs if n in self.live))
+        if name in segment.local or name not in self.plan.resident:
+            return self._buffers(name, first, stop, avoid)
+        return self._buffers(name, 0, self.network.stored[name].shape[0], avoid)
+
+    def _store(self, name: str, first: int, stop: int) -> None:
+        home, live = self.homes[name], self.live[name]
+        height, width, _ = self.network.stored[name].shape
+        for plane, buffer in enumerate(live.buffers):
+            span = buffer.span(first, stop)
+            waits = self.activations.on_read(UNITS.index("ST"), self.count[UNITS.index("ST")] + 1, [span])
+            offset = home.place.offset + (plane * height + first) * width
+            at = 0
+            while at < span[1] - span[0]:  # BEATS has 16 bits
+                beats = min(span[1] - span[0] - at, 0xFFFF)
+                self._emit(
+                    "ST", waits, REGION=REGIONS.index(home.place.region), OFFSET=offset + at, ADDRESS=span[0] + at,
+                    BEATS=beats, ROWS=1,
+                )  # fmt: skip
+                at += beats
+        home.stored[first:stop] = self.count[UNITS.index("ST")]
+
+    # --- instructions ------------------------------------------------------------------------------------------------
+
+    def _emit(self, opcode: str, waits: list[int], **fields: int) -> int:
+        """Append an instruction; its number within its unit."""
+        unit = UNITS.index(opcode)
+        self.count[unit] += 1
+        named = {f"WAIT_{u}": w for u, w in zip(UNITS, waits, strict=True)}
+        self.steps.append(Step(opcode, named | fields, self.layer))
+        return self.count[unit]
+
+    def _load(
+        self, dest: str, region: int, offset: int, address: int, beats: int, stored: int = 0, **shape: int
+    ) -> None:
+        """One LD; ``stored`` is the ST that wrote what it reads."""
+        number = self.count[UNITS.index("LD")] + 1
+        if dest == "AM":
+            waits = self.activations.on_write(UNITS.index("LD"), number, [(address, address + beats)])
+        else:
+            waits = [0] * len(UNITS)
+        waits[UNITS.index("ST")] = max(waits[UNITS.index("ST")], stored)
+        self._emit(
+            "LD", waits, DEST=DESTINATIONS.index(dest), REGION=region, OFFSET=offset, ADDRESS=address,
+            **({"BEATS": beats, "ROWS": 1} | shape),
+        )  # fmt: skip
+
+    def _constant(self, key: Hashable, data: NDArray[np.uint8] | bytes) -> int:
+        """Offset in beats of bytes among the program's constants; equal keys share them."""
+        if key not in self.placed:
+            raw = bytes(data) if isinstance(data, bytes) else data.tobytes()
+            self.placed[key] = len(self.constants) // BEAT
+            self.constants += raw + bytes(-len(raw) % BEAT)
+        return self.placed[key]
+
+    def _hold(
+        self, memory: str, key: Hashable, entries: int, data: NDArray[np.uint8] | bytes, beats: int, **shape: int
+    ) -> tuple[int, Span]:
+        """Entry where the data lie in a unit's memory, loaded when they are not there."""
+        ring = self.rings[memory]
+        at = ring.find(key)
+        if at is None:
+            at = ring.take(key, entries)
+            number = self.count[UNITS.index("LD")] + 1
+            waits = ring.tracker.on_write(UNITS.index("LD"), number, [(at, at + entries)])
+            offset = self._constant((memory, key), data)
+            scale = {"PW_WEIGHT": self.config.weight_beats, "PW_CONST": self.config.requant_lanes, "DW_WEIGHT": 4,
+                     "DW_CONST": 8}.get(memory)  # fmt: skip
+            address = at * scale if scale else at // 8
+            self._emit(
+                "LD", waits, DEST=DESTINATIONS.index(memory), REGION=0, OFFSET=offset, ADDRESS=address,
+                **({"BEATS": beats, "ROWS": 1} | shape),
+            )  # fmt: skip
+        return at, (at, at + entries)
+
+    def _tables(self, unit: str, *tables: list[int]) -> tuple[list[int], list[tuple[str, Span]]]:
+        """Entries of the tables of one instruction, and what of the memory they take."""
+        memory = f"{unit}_TABLE"
+        for _ in range(3):  # loading one may push another out
+            found = []
+            for bases in tables:
+                beats = -(-len(bases) // 8)
+                data = np.array(bases, "<u2").tobytes()
+                found.append(self._hold(memory, tuple(bases), 8 * beats, data, beats))
+            if all(self.rings[memory].find(tuple(b)) == at for b, (at, _) in zip(tables, found, strict=True)):
+                return [at for at, _ in found], [(memory, span) for _, span in found]
+        raise BackendError(
+            f"layer {self.network.layers[self.layer].name} needs tables of {[len(t) for t in tables]} planes at once; "
+            f"configuration {self.config.name} has room for {self.config.table_depth}"
+        )
+
+    def _buffer(self, word: Word) -> Buffer:
+        return self.live[word[0]].buffers[word[1]]
+
+    def _finish(
+        self,
+        unit: str,
+        reads: list[Span],
+        writes: list[Span],
+        held: list[tuple[str, Span]],
+        fields: dict[str, int],
+    ) -> None:
+        """Emit a compute instruction that waits for its operands, its constants and the room for its results."""
+        index = UNITS.index(unit)
+        number = self.count[index] + 1
+        all_waits = [self.activations.on_read(index, number, reads), self.activations.on_write(index, number, writes)]
+        all_waits += [self.rings[m].tracker.on_read(index, number, [span]) for m, span in held]
+        waits = [max(w) for w in zip(*all_waits, strict=True)]
+        self._emit(unit, waits, **fields)
+
+    def _run_layer(self, number: int, layer: Layer, out: _Live, first: int, stop: int) -> None:
+        packed = self.packed[number]
+        if isinstance(packed, ArrayLayer):
+            self._array(number, layer, packed, out, first, stop)
+        else:
+            self._channels(number, layer, packed, out, first, stop)
+
+    def _geometry(self, layer: Layer, first: int, stop: int) -> dict[str, int]:
+        view, out = layer.inputs[0], self.network.stored[layer.output]
+        r = layer.requant
+        return {
+            "OH": stop - first, "OW": out.shape[1], "H": view.shape[0], "W": view.shape[1],
+            "STRIDE_Y": layer.strides[0], "STRIDE_X": layer.strides[1],
+            "DILATION_Y": layer.dilations[0], "DILATION_X": layer.dilations[1],
+            "UP_Y": view.up[0], "UP_X": view.up[1], "ACT_SIGNED": int(layer.signed), "ZERO_POINT": layer.zero_point,
+            "IY0": first * layer.strides[0] - layer.pads[0], "IX0": -layer.pads[1],
+            "IN_PITCH": view.shape[1] >> view.up[1], "OUT_PITCH": out.shape[1],
+            "OUT_OFFSET": (first * out.shape[1]) & 0xFFFF,
+            "SHIFT": r.shift, "HALF_EVEN": int(r.half_even), "WRAP": int(r.wrap), "LO": r.lo, "HI": r.hi,
+        }  # fmt: skip
+
+    def _spans(self, words: Iterable[Word], rows: Span) -> list[Span]:
+        return [self._buffer(w).span(*rows) for w in words]
+
+    def _array(self, number: int, layer: Layer, p: ArrayLayer, out: _Live, first: int, stop: int) -> None:
+        config = self.config
+        steps = p.weights.shape[1]
+        width = config.pairs if p.w8 else 2 * config.pairs
+        pixels = (stop - first) * self.network.stored[layer.output].shape[1]
+        whole = max(1, 16 // width)  # sub-passes that make a whole word
+        chunk = max(whole, min(CHUNK_CYCLES // max(1, pixels * steps), p.subs))
+        chunk = min(
+            chunk, max(config.weight_depth // 4 // steps, 1), config.const_depth * config.requant_lanes // 4 // width
+        )
+        chunk = max(chunk // whole * whole, whole)
+        rows = layer.rows(layer.inputs[0], first, stop)
+        for sub in range(0, p.subs, chunk):
+            count = min(chunk, p.subs - sub)
+            key = (number, sub)
+            weights, w_span = self._hold("PW_WEIGHT", key, count * steps, p.weights[sub : sub + count],
+                                         count * steps * config.weight_beats)  # fmt: skip
+            entries = count * width // config.requant_lanes
+            consts, c_span = self._hold("PW_CONST", key, entries, p.constants[sub * width : (sub + count) * width],
+                                        entries * config.requant_lanes)  # fmt: skip
+            planes = range(sub * width // 16, -(-(sub + count) * width // 16))
+            bases = [out.buffers[k].base if k < p.planes else NOWHERE for k in planes]
+            (table, out_table), spans = self._tables("PW", [self._buffer(w).base for w in p.words], bases)
+            self._finish(
+                "PW",
+                self._spans(p.words, rows),
+                [out.buffers[k].span(first, stop) for k in planes if k < p.planes],
+                [*spans, ("PW_WEIGHT", w_span), ("PW_CONST", c_span)],
+                self._geometry(layer, first, stop)
+                | {
+                    "PLANES": len(p.words), "SUBS": count, "KH": layer.kernel[0], "KW": layer.kernel[1],
+                    "W8": int(p.w8), "IN_TABLE": table, "OUT_TABLE": out_table, "WEIGHT_BASE": weights,
+                    "CONST_BASE": consts,
+                },
+            )  # fmt: skip
+
+    def _channels(self, number: int, layer: Layer, p: ChannelLayer, out: _Live, first: int, stop: int) -> None:
+        config = self.config
+        steps, entries = p.weights.shape[1], p.constants.shape[1]
+        pixels = (stop - first) * self.network.stored[layer.output].shape[1]
+        chunk = max(1, min(CHUNK_CYCLES // max(1, pixels * max(steps, entries)), len(p.words)))
+        chunk = min(chunk, max(config.dw_weight_depth // 4 // steps, 1), config.const_depth // 4 // entries)
+        rows = layer.rows(layer.inputs[0], first, stop)
+        for at in range(0, len(p.words), chunk):
+            words = p.words[at : at + chunk]
+            held: list[tuple[str, Span]] = []
+            fields = {"PLANES": len(words), "MODE": DW_MODES.index(_MODES[layer.kind]), "KH": layer.kernel[0],
+                      "KW": layer.kernel[1], "KT": p.triples, "OUT_STEP_Y": 1, "OUT_STEP_X": 1}  # fmt: skip
+            if layer.weight is not None:
+                n = len(words) * steps
+                fields["WEIGHT_BASE"], span = self._hold(
+                    "DW_WEIGHT", (number, at), n, p.weights[at : at + chunk], 3, ROWS=n, DRAM_STRIDE=3, LOCAL_STRIDE=4
+                )
+                held.append(("DW_WEIGHT", span))
+            n = len(words) * entries
+            fields["CONST_BASE"], span = self._hold("DW_CONST", (number, at), n, p.constants[at : at + chunk], 8 * n)
+            held.append(("DW_CONST", span))
+            reads = self._spans(words, rows)
+            tables = [[self._buffer(w).base for w in words], [out.buffers[k].base for k in range(at, at + len(words))]]
+            if layer.kind == "add":
+                operands = p.operands[at : at + chunk]
+                other = layer.rows(layer.inputs[1], first, stop)
+                reads += self._spans(operands, other)
+                tables.append([self._buffer(w).base for w in operands])
+                pitch = self._buffer(operands[0]).pitch
+                fields |= {"OPERAND_PITCH": pitch, "OPERAND_OFFSET": (first * pitch) & 0xFFFF,
+                           "OPERAND_SIGNED": int(layer.operand_signed)}  # fmt: skip
+            elif layer.offsets is not None:
+                planes = words_of(self.network, layer.offsets)
+                reads += self._spans(planes, layer.rows(layer.offsets, first, stop))
+                pitch = self._buffer(planes[0]).pitch
+                at_row = [(self._buffer(w).base + first * pitch) & 0xFFFF for w in planes]
+                fields |= {
+                    "OPERAND_OFFSET": at_row[0],
+                    "OPERAND_PITCH": pitch,
+                    "OPERAND_SIGNED": int(layer.operand_signed),
+                }
+                name, channel = layer.offsets.refs[0]
+                if layer.kind == "square":
+                    fields["OFFSET_LANE"] = int(self.network.stored[name].lane[channel])
+                else:
+                    fields["OPERAND_TABLE"] = at_row[1]
+            entries_at, spans = self._tables("DW", *tables)
+            fields |= dict(zip(("IN_TABLE", "OUT_TABLE", "OPERAND_TABLE"), entries_at, strict=False))
+            held += spans
+            writes = [out.buffers[k].span(first, stop) for k in range(at, at + len(words))]
+            self._finish("DW", reads, writes, held, self._geometry(layer, first, stop) | fields)

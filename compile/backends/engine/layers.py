@@ -1,0 +1,221 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What the engine computes, one entry per pass over a tensor: an operator of the IR together with its requantization.
+
+Movement (slice, concat, shuffle, permutation, nearest upsampling by powers of two) makes no layer: it is in the views
+through which layers read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from bitwright.compile.ir.types import IntArray
+from bitwright.hw.isa import ACC_BITS, ADDEND_BITS, MULTIPLIER_BITS, SHIFTS, SUM_BITS
+
+
+class Refused(Exception):
+    """The engine cannot do it; the message says why, in words for the user."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """How the host packs windows of an image row into the channels of the tensor that the engine gets.
+
+    Lane j * channels + c of position (y, x) is image[y, x * stride + j - left, c], or ``fill`` outside the image.
+    """
+
+    width: int
+    channels: int
+    kernel: int
+    stride: int
+    left: int
+    fill: int
+
+
+@dataclass
+class Stored:
+    """A tensor as the engine keeps it: 8-bit channels in planes.
+
+    Attributes:
+        shape: (H, W, C).
+        signed: how its bytes are read.
+        plane, lane: int64 (C,) where each channel lies; empty until it is placed. planes: how many it has.
+        fold: for a network input that the host packs.
+    """
+
+    name: str
+    shape: tuple[int, int, int]
+    signed: bool
+    plane: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    lane: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    planes: int = 0
+    fold: Fold | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """Channels picked from stored tensors, upsampled by 2**up (nearest).
+
+    Attributes:
+        shape: (H, W, C) after upsampling.
+        refs: (name of a stored tensor, channel) of every channel.
+        up: (vertical, horizontal) exponent.
+    """
+
+    shape: tuple[int, int, int]
+    refs: tuple[tuple[str, int], ...]
+    up: tuple[int, int] = (0, 0)
+
+    def take(self, channels: list[int]) -> View:
+        """Some of the channels."""
+        return View((*self.shape[:2], len(channels)), tuple(self.refs[c] for c in channels), self.up)
+
+    @property
+    def injective(self) -> bool:
+        """No channel occurs twice."""
+        return len(set(self.refs)) == len(self.refs)
+
+
+@dataclass(frozen=True)
+class Requant:
+    """Constants of the requantizer for every output channel (docs/engine.md, 2.2).
+
+    Attributes:
+        multiplier: int64 (operands, C): one row, two for a sum of two tensors. addend: int64 (C,).
+        shift: 0..3, index into hw.isa.SHIFTS.
+    """
+
+    multiplier: IntArray
+    addend: IntArray
+    shift: int
+    half_even: bool
+    wrap: bool
+    lo: int
+    hi: int
+
+
+@dataclass
+class Layer:
+    """One pass over a tensor.
+
+    Attributes:
+        kind: 'pw' on the array; 'conv', 'max', 'add', 'square', 'free' on the depthwise unit.
+        inputs: what it reads; two for 'add'. offsets: the offset channel(s) of 'square' and 'free'.
+        output: the stored tensor that it writes.
+        weight: int64 (kh, kw, C, O) of 'pw', (kh, kw, C) of the others; None for 'max' and 'add'.
+        kernel, strides, dilations, pads: as in the IR (pads top and left).
+        signed: how input bytes are read; operand_signed: those of the second operand or of the offsets.
+        reach: largest magnitude of an offset. nodes: names of the IR nodes that it stands for.
+    """
+
+    name: str
+    kind: str
+    inputs: list[View]
+    output: str
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
+    pads: tuple[int, int]
+    requant: Requant
+    weight: IntArray | None = None
+    zero_point: int = 0
+    signed: bool = False
+    operand_signed: bool = False
+    offsets: View | None = None
+    reach: int = 0
+    nodes: tuple[str, ...] = ()
+
+    def reads(self) -> list[View]:
+        """Every view that it reads."""
+        return [*self.inputs, *([self.offsets] if self.offsets else [])]
+
+    def rows(self, view: View, first: int, stop: int) -> tuple[int, int]:
+        """Stored rows of one of its views that rows first .. stop - 1 of the output need."""
+        if view is not self.inputs[0]:  # summands and offsets lie at the position of the output
+            lo, hi = first, stop
+        else:
+            lo = first * self.strides[0] - self.pads[0] - self.reach
+            hi = (stop - 1) * self.strides[0] - self.pads[0] + (self.kernel[0] - 1) * self.dilations[0] + 1 + self.reach
+        lo, hi = max(lo, 0), min(hi, view.shape[0])
+        if hi <= lo:  # the window lies in the padding: any row will do
+            lo = min(max(lo, 0), view.shape[0] - 1)
+            hi = lo + 1
+        return lo >> view.up[0], ((hi - 1) >> view.up[0]) + 1
+
+    @property
+    def on_array(self) -> bool:
+        """It runs on the pointwise unit."""
+        return self.kind == "pw"
+
+
+def bound(values: IntArray) -> int:
+    """Largest magnitude."""
+    return int(np.abs(values).max(initial=0))
+
+
+def make_requant(
+    multiplier: IntArray,
+    addend: IntArray,
+    shift: int,
+    half_even: bool,
+    offset: int,
+    lo: int,
+    hi: int,
+    operands: list[int],
+    wrap: bool = False,
+) -> Requant:
+    """Constants scaled to a shift of the hardware. Raises Refused when they do not fit.
+
+    Args:
+        multiplier: int64 (operands, C). addend: int64 (C,). shift, half_even, offset: as of `ir.ops.Requantize`.
+        operands: largest magnitude of each operand.
+    """
+    if max(operands) >= 1 << (ACC_BITS - 1):
+        raise Refused(f"accumulators reach {max(operands)}; the requantizer takes {ACC_BITS} bits")
+    if half_even and offset % 2:
+        raise Refused("it rounds ties to even and has an odd zero point; train with an even one, or with other scales")
+    reason = f"the shift {shift} is more than {SHIFTS[-1]}"
+    for code, hardware in enumerate(SHIFTS):
+        if hardware < shift:
+            continue
+        more = hardware - shift
+        total = sum(bound(m) * x for m, x in zip(multiplier, operands, strict=True)) + bound(addend)
+        biggest = (bound(addend) << more) + (abs(offset) << hardware) + (1 << hardware)
+        if bound(multiplier) << more >= 1 << (MULTIPLIER_BITS - 1):
+            reason = f"the multiplier {bound(multiplier)} << {more} needs more than {MULTIPLIER_BITS} bits"
+        elif biggest >= 1 << (ADDEND_BITS - 1) or (total << more) + biggest >= 1 << (SUM_BITS - 1):
+            reason = f"the addend or the sum needs more than {ADDEND_BITS} or {SUM_BITS} bits"
+        else:
+            scaled = (addend.astype(np.int64) << more) + (offset << hardware)
+            if half_even:
+                scaled = scaled + (1 << (hardware - 1))
+            return Requant(multiplier.astype(np.int64) << more, scaled, code, half_even, wrap, lo, hi)
+    raise Refused(reason)
+
+
+def identity_requant(channels: int, lo: int, hi: int) -> Requant:
+    """Values that fit 8 bits already."""
+    one = np.ones((1, channels), np.int64)
+    return make_requant(one, np.zeros(channels, np.int64), 0, False, 0, lo, hi, [max(abs(lo), abs(hi), 256)])
+
+
+@dataclass
+class Network:
+    """Layers in execution order and what they read and write.
+
+    Attributes:
+        stored: every tensor that the engine keeps, by name.
+        inputs: names of the stored tensors that the host fills, by IR tensor.
+        outputs: for every output tensor of the graph, the stored bytes of each channel, low byte first.
+        values: where the values of an IR tensor are, as a view (per-layer comparison).
+    """
+
+    layers: list[Layer]
+    stored: dict[str, Stored]
+    inputs: dict[str, str]
+    outputs: dict[str, list[View]]
+    values: dict[str, View]

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Weights and constants in the byte order of the unit memories (docs/engine.md, 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bitwright.compile.backends.engine.layers import Layer, Network, Refused
+from bitwright.compile.backends.engine.place import Word, places_of
+from bitwright.compile.ir.types import IntArray
+from bitwright.hw.config import LANES, EngineConfig
+
+Bytes = NDArray[np.uint8]
+#: Bytes of a beat.
+BEAT = 16
+
+
+@dataclass(frozen=True)
+class ArrayLayer:
+    """A layer of the pointwise unit, packed.
+
+    Attributes:
+        words: input planes. w8: weights take 8 bits. subs: sub-passes for all output channels.
+        weights: uint8 (subs, kh * kw * words, 16 lanes, pairs). constants: uint8 (positions, 16).
+        planes: output planes; those from ``planes`` on exist in the last sub-pass only as padding.
+    """
+
+    words: list[Word]
+    w8: bool
+    subs: int
+    weights: Bytes
+    constants: Bytes
+    planes: int
+
+
+@dataclass(frozen=True)
+class ChannelLayer:
+    """A layer of the depthwise unit, packed.
+
+    Attributes:
+        words: input planes, one output plane for each; operands: those of the second summand.
+        triples: groups of three taps in a row of the window.
+        weights: uint8 (words, kh * triples, 3 taps, 16 lanes). constants: uint8 (words, entries, 8 lanes, 16).
+    """
+
+    words: list[Word]
+    operands: list[Word]
+    triples: int
+    weights: Bytes
+    constants: Bytes
+
+
+def constant_bytes(multiplier: IntArray, addend: IntArray) -> Bytes:
+    """uint8 (n, 16): multiplier in bytes 0-3, addend in bytes 4-10."""
+    out = np.zeros((len(multiplier), BEAT), np.uint8)
+    out[:, :4] = multiplier.astype("<i4").view(np.uint8).reshape(-1, 4)
+    out[:, 4:11] = addend.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :7]
+    return out
+
+
+def pack_array(network: Network, layer: Layer, config: EngineConfig) -> ArrayLayer:
+    """Weights by sub-pass, tap, input plane, lane, column. Raises Refused."""
+    assert layer.weight is not None
+    words, at, lane = places_of(network, layer.inputs[0])
+    kh, kw, _, outputs = layer.weight.shape
+    out = network.stored[layer.output]
+    pairs = config.pairs
+    full = np.zeros((kh * kw, len(words), LANES, out.planes * LANES), np.int64)
+    position = out.plane * LANES + out.lane
+    flat = layer.weight.reshape(kh * kw, -1, outputs)
+    for c, (word, at_lane) in enumerate(zip(at.tolist(), lane.tolist(), strict=True)):
+        full[:, word, at_lane, position] += flat[:, c]
+    if full.min(initial=0) < -128 or full.max(initial=0) > 127:
+        raise Refused("a channel that is read twice has a sum of weights beyond 8 bits")
+    w8 = bool(full.min(initial=0) < -8 or full.max(initial=0) > 7)
+    width = pairs if w8 else 2 * pairs
+    subs = -(-full.shape[3] // width)
+    full = np.pad(full, ((0, 0), (0, 0), (0, 0), (0, subs * width - full.shape[3])))
+    if w8:
+        columns = full.reshape(kh * kw, len(words), LANES, subs, pairs).astype(np.int8).view(np.uint8)
+    else:
+        halves = full.reshape(kh * kw, len(words), LANES, subs, 2, pairs)
+        columns = ((halves[:, :, :, :, 0] & 15) | (halves[:, :, :, :, 1] & 15) << 4).astype(np.uint8)
+    weights = np.ascontiguousarray(columns.transpose(3, 0, 1, 2, 4)).reshape(subs, kh * kw * len(words), LANES, pairs)
+    multiplier, addend = np.zeros(subs * width, np.int64), np.zeros(subs * width, np.int64)
+    multiplier[position], addend[position] = layer.requant.multiplier[0], layer.requant.addend
+    return ArrayLayer(words, w8, subs, weights, constant_bytes(multiplier, addend), out.planes)
+
+
+def pack_channels(network: Network, layer: Layer) -> ChannelLayer:
+    """Weights by plane, row of the window, three taps, lane."""
+    words, at, lane = places_of(network, layer.inputs[0])
+    kh, kw = layer.kernel
+    triples = -(-kw // 3)
+    taps = np.zeros((len(words), kh, triples * 3, LANES), np.int64)
+    if layer.weight is not None:
+        for c, (word, at_lane) in enumerate(zip(at.tolist(), lane.tolist(), strict=True)):
+            taps[word, :, :kw, at_lane] = layer.weight[:, :, c]
+    weights = taps.astype(np.int8).view(np.uint8).reshape(len(words), kh * triples, 3, LANES)
+    rows = layer.requant.multiplier
+    m = np.zeros((len(rows), len(words), LANES), np.int64)
+    a = np.zeros((len(words), LANES), np.int64)
+    m[:, at, lane], a[at, lane] = rows, layer.requant.addend
+    entries = [
+        constant_bytes(part[w, half : half + 8], a[w, half : half + 8] * (i == 0))
+        for w in range(len(words))
+        for half in (0, 8)
+        for i, part in enumerate(m)
+    ]
+    constants = np.stack(entries).reshape(len(words), 2 * len(rows), 8, BEAT)
+    operands: list[Word] = []
+    if len(layer.inputs) > 1:
+        operands, other, _ = places_of(network, layer.inputs[1])
+        order = dict(zip(at.tolist(), other.tolist(), strict=True))
+        operands = [operands[order[w]] for w in range(len(words))]
+    return ChannelLayer(words, operands, triples, weights, constants)

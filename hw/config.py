@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""Parameters of one build of the engine: the RTL's parameters, the compiler's limits and the hash of both."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bitwright.errors import BackendError
+from bitwright.hw.isa import ISA_VERSION
+
+#: The SystemVerilog sources of the engine.
+RTL = Path(__file__).parent / "rtl"
+
+#: Lanes of an activation word: 16 channels of 8 bits, one beat of the 128-bit buses.
+LANES = 16
+#: The activation memory is BLOCKS blocks of INTERLEAVE banks; consecutive words lie in consecutive banks of a block.
+BLOCKS, INTERLEAVE = 4, 4
+#: Lanes of the requantizer of the depthwise unit.
+DW_REQUANT_LANES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """One build of the engine.
+
+    Attributes:
+        name: of the configuration.
+        pairs: columns of the pointwise array, 8, 16 or 32; each is 16 multipliers for two 4-bit weights or one of 8.
+        am_depth: words of one of the sixteen banks of the activation memory, a multiple of 512.
+        weight_depth: words of the pointwise weight memory, a power of two; one is 16 x pairs weights of 8 bits.
+        const_depth: entries of the requantizers' memories, a power of two.
+        dw_weight_depth: words of the depthwise weight memory, a power of two; one is 3 taps x 16 channels of 8 bits.
+        table_depth: entries of each plane table, a power of two.
+        max_burst: longest AXI burst in beats, 1 to 256 (16 where the port is AXI3).
+    """
+
+    name: str
+    pairs: int = 16
+    am_depth: int = 2048
+    weight_depth: int = 512
+    const_depth: int = 64
+    dw_weight_depth: int = 512
+    table_depth: int = 1024
+    max_burst: int = 16
+
+    def __post_init__(self) -> None:
+        if self.pairs not in (8, 16, 32):
+            self._refuse("pairs", "must be 8, 16 or 32")
+        if self.am_depth % 512 or not 512 <= self.am_depth <= 4096:
+            self._refuse("am_depth", "must be a multiple of 512, 512 to 4096")
+        powers = {
+            "weight_depth": (64, 4096), "const_depth": (16, 512), "dw_weight_depth": (64, 4096),
+            "table_depth": (64, 8192), "max_burst": (1, 256),
+        }  # fmt: skip
+        for field, (least, most) in powers.items():
+            value = getattr(self, field)
+            if not least <= value <= most or value & (value - 1):
+                self._refuse(field, f"must be a power of two, {least} to {most}")
+
+    def _refuse(self, field: str, rule: str) -> None:
+        raise BackendError(f"engine configuration {self.name}: {field} {rule}, got {getattr(self, field)}")
+
+    @property
+    def requant_lanes(self) -> int:
+        """Lanes of the requantizer of the pointwise unit."""
+        return min(self.pairs, LANES)
+
+    @property
+    def block_words(self) -> int:
+        """Words of one block of the activation memory."""
+        return INTERLEAVE * self.am_depth
+
+    @property
+    def index_bits(self) -> int:
+        """Bits of an index within a bank."""
+        return (self.am_depth - 1).bit_length()
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of a word address: block, index, bank (from the highest)."""
+        return self.index_bits + 4
+
+    def block_base(self, block: int) -> int:
+        """First address of a block; a block whose depth is no power of two leaves a hole behind it."""
+        return block << (self.index_bits + 2)
+
+    @property
+    def weight_beats(self) -> int:
+        """Beats of 16 bytes of one word of the pointwise weight memory."""
+        return self.pairs
+
+    def parameters(self) -> dict[str, int]:
+        """Parameters of bw_engine."""
+        return {
+            "PAIRS": self.pairs,
+            "AM_DEPTH": self.am_depth,
+            "WEIGHT_DEPTH": self.weight_depth,
+            "CONST_DEPTH": self.const_depth,
+            "DW_WEIGHT_DEPTH": self.dw_weight_depth,
+            "TABLE_DEPTH": self.table_depth,
+            "MAX_BURST": self.max_burst,
+            "CONFIG_HASH": self.hash,
+        }
+
+    @property
+    def hash(self) -> int:
+        """CRC-32 of everything that a program depends on; the engine refuses a program of another configuration."""
+        values = {k: v for k, v in asdict(self).items() if k != "name"}
+        return zlib.crc32(f"{ISA_VERSION} {sorted(values.items())}".encode())
+
+
+CONFIGS = {
+    c.name: c
+    for c in (
+        # 7020: 220 DSP, 140 BRAM36. 192 + 16 activation and weight memory.
+        EngineConfig(name="z7020", pairs=8, am_depth=1536, weight_depth=512),
+        # ZU3EG: 360 DSP, 216 BRAM36.
+        EngineConfig(name="zu3eg", pairs=16, am_depth=2048, weight_depth=512, max_burst=64),
+        # K26: 1248 DSP, 144 BRAM36, 64 URAM.
+        EngineConfig(name="k26", pairs=32, am_depth=1024, weight_depth=512, max_burst=64),
+        # ZU7EV (ZCU104): 1728 DSP, 312 BRAM36, 96 URAM.
+        EngineConfig(name="zu7ev", pairs=32, am_depth=2048, weight_depth=512, max_burst=64),
+        # For tests: little memory, so that networks must be cut into stripes.
+        EngineConfig(name="tiny", pairs=8, am_depth=512, weight_depth=256, const_depth=64, dw_weight_depth=256),
+    )
+}
