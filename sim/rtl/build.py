@@ -10,6 +10,7 @@ The library is built once for each combination of sources, parameters and tools;
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import os
 import shutil
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata, util
 from pathlib import Path
+from typing import Any
 
 from bitwright.errors import ToolMissingError
 
@@ -74,11 +76,17 @@ def build_library(
     for path in (*sources, *headers, harness):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     library = cache_folder() / "rtl" / f"{top}-{digest.hexdigest()[:24]}.so"
-    if not library.exists():
-        library.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-            _build(Path(folder), library, root, cxx, top, sources, harness, parameters or {}, include)
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with open(library.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it
+        if not library.exists():
+            _in_folder(library, root, cxx, top, sources, harness, parameters or {}, include)
     return ctypes.CDLL(str(library))
+
+
+def _in_folder(library: Path, *what: Any) -> None:
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        _build(Path(folder), library, *what)
 
 
 def _build(

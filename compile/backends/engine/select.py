@@ -293,6 +293,9 @@ class Selector:
                 nodes or (node.name,),
             )
         )
+        lowest, highest = (-128, 127) if self._signed(inputs[0]) else (0, 255)
+        if not lowest <= zero_point <= highest:
+            raise Refused(f"the zero point {zero_point} lies outside the activations' range {lowest}..{highest}")
         view = self._store(name, shape, requant.lo < 0)
         if shape != full:
             view = self.views[name] = View(full, view.refs, up)
