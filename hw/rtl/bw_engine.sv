@@ -19,6 +19,7 @@ module bw_engine #(
     input  wire          clk_i,
     input  wire          rst_ni,
     output logic         irq_o,
+    output logic [7:0]   trace_o,  // for simulators: {finished, started} of an instruction in LD, ST, PW, DW (bit 0)
 
     input  wire  [11:0]  s_axil_awaddr,
     /* verilator lint_off UNUSEDSIGNAL */  // no register is protected
@@ -140,6 +141,8 @@ module bw_engine #(
       .count_clear_i(count_clear),
       .count_i({f_valid, unit_stall[1], unit_stall[0], st_beat, ld_beat, unit_busy[1], unit_busy[0], busy})
   );
+
+  assign trace_o = {unit_done, cmd_valid & cmd_ready};
 
   // What the watchdog takes for progress.
   always_ff @(posedge clk_i) begin

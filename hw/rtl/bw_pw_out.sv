@@ -158,7 +158,7 @@ module bw_pw_out #(
       .valid_i(active_q), .first_i(1'b1), .last_i(1'b1),
       .x_i(hold_q[RL*27-1:0]),
       .entry_i(const_q + entry_q),
-      .shift_i(shift_q), .half_even_i(half_even_q), .wrap_i(wrap_q), .lo_i($signed(lo_q)), .hi_i($signed(hi_q)),
+      .shift_i(shift_q), .half_even_i(half_even_q), .wrap_i(wrap_q), .lo_i(lo_q), .hi_i(hi_q),
       .tag_i({all_end, whole}),
       .valid_o(out_valid), .y_o(out_y), .tag_o({out_end, out_whole})
   );

@@ -41,8 +41,8 @@ module bw_requant #(
     input  wire  [1:0]                      shift_i,
     input  wire                             half_even_i,
     input  wire                             wrap_i,
-    input  wire  signed [9:0]               lo_i,
-    input  wire  signed [9:0]               hi_i,
+    input  wire  [9:0]                      lo_i,  // signed
+    input  wire  [9:0]                      hi_i,  // signed
     input  wire  [TAG_W-1:0]                tag_i,
     output logic                            valid_o,
     output logic [LANES*8-1:0]              y_o,

@@ -74,6 +74,8 @@ struct Engine {
   int64_t budget = 0;
   bool write_turn = false;
   uint64_t read_beats = 0, write_beats = 0;
+  uint64_t run_start = 0;
+  std::vector<uint32_t> trace[8];  // cycles of the run in which instructions started (LD, ST, PW, DW) and finished
 
   // Outputs of the last cycle that were not taken, for the rule that VALID and its payload stay.
   struct {
@@ -231,6 +233,8 @@ struct Engine {
         }
       }
     }
+    for (int n = 0; top.trace_o >> n; n++)
+      if (top.trace_o >> n & 1) trace[n].push_back(static_cast<uint32_t>(cycle - run_start));
     top.clk_i = 1;
     top.eval();
     if (r) top.m_axi_rvalid = 0;
@@ -318,6 +322,8 @@ void engine_set(void *handle, const Settings *settings) {
 uint64_t engine_run(void *handle, uint64_t cycles) {
   auto &e = *static_cast<Engine *>(handle);
   const uint64_t start = e.cycle;
+  e.run_start = start;
+  for (auto &t : e.trace) t.clear();
   while (e.cycle - start < cycles && !e.top.irq_o && e.problem.empty()) e.tick();
   return e.cycle - start;
 }
@@ -344,6 +350,13 @@ void engine_peek(void *handle, int bank, int index, uint8_t *word) {
 
 void engine_poke(void *handle, int bank, int index, const uint8_t *word) {
   memcpy(&static_cast<Engine *>(handle)->bank(bank)[index][0], word, 16);
+}
+
+// Cycles of the last run in which the instructions of a unit started (which = unit) or finished (which = unit + 4).
+uint64_t engine_trace(void *handle, int which, uint32_t *cycles, uint64_t room) {
+  const auto &t = static_cast<Engine *>(handle)->trace[which];
+  for (uint64_t i = 0; i < t.size() && i < room; i++) cycles[i] = t[i];
+  return t.size();
 }
 
 // What the engine did against the rules of AXI, or an empty text.

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bitwright.hw.config import INTERLEAVE, LANES, RTL, EngineConfig
-from bitwright.hw.isa import REGIONS
+from bitwright.hw.isa import REGIONS, UNITS
 from bitwright.sim.rtl.build import build_library
 
 #: Offsets of the registers (docs/engine.md, section 4); BASE_LO, BASE_HI and SIZE of region r lie at 0x20 + 16 r.
@@ -206,6 +206,16 @@ class RtlEngine:
         cycles = self.read_register(REGISTERS["CYCLES_LO"]) | self.read_register(REGISTERS["CYCLES_HI"]) << 32
         return {"CYCLES": cycles} | {name: self.read_register(REGISTERS[name]) for name in names}
 
+    def trace(self, unit: str) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+        """Cycles of the last `wait` in which each instruction of a unit started and finished, in order."""
+        found = []
+        for which in (UNITS.index(unit), UNITS.index(unit) + len(UNITS)):
+            count = self._library.engine_trace(self._handle, which, None, 0)
+            cycles = np.zeros(count, np.uint32)
+            self._library.engine_trace(self._handle, which, cycles.ctypes.data_as(POINTER(c_uint32)), count)
+            found.append(cycles)
+        return found[0], found[1]
+
     @property
     def beats(self) -> tuple[int, int]:
         """Beats that the DRAM has given and taken since the model was made."""
@@ -253,6 +263,7 @@ def _declare(library: ctypes.CDLL) -> None:
         "engine_peek": (None, [c_void_p, c_int, c_int, POINTER(c_uint8)]),
         "engine_poke": (None, [c_void_p, c_int, c_int, POINTER(c_uint8)]),
         "engine_problem": (c_char_p, [c_void_p]),
+        "engine_trace": (c_uint64, [c_void_p, c_int, POINTER(c_uint32), c_uint64]),
         "engine_beats": (None, [c_void_p, POINTER(c_uint64)]),
     }
     for name, (result, arguments) in signatures.items():

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bitwright.errors import SimulationError
 from bitwright.hw.config import EngineConfig
-from bitwright.hw.isa import REGIONS
+from bitwright.hw.isa import REGIONS, UNITS
 from bitwright.sim.rtl.engine import RtlEngine
 
 PAGE = 4096
@@ -45,11 +45,18 @@ class Bus:
 
 @dataclass(frozen=True)
 class RtlRun:
-    """Figures of one frame. counters: the engine's registers. speed: simulated cycles per second."""
+    """Figures of one frame.
+
+    Attributes:
+        cycles: from the start to the interrupt. counters: the engine's registers. speed: simulated cycles per second.
+        starts, stops: cycles in which the instructions of every unit started and finished, in order.
+    """
 
     cycles: int
     counters: dict[str, int]
     speed: float
+    starts: dict[str, NDArray[np.uint32]]
+    stops: dict[str, NDArray[np.uint32]]
 
 
 class RtlRunner:
@@ -85,4 +92,8 @@ class RtlRunner:
             if name in regions:
                 at, size = self.places[name]
                 regions[name][:] = self.engine.memory[at : at + size]
-        return RtlRun(cycles, self.engine.counters, self.engine.speed)
+        traces = {unit: self.engine.trace(unit) for unit in UNITS}
+        return RtlRun(
+            cycles, self.engine.counters, self.engine.speed, {u: t[0] for u, t in traces.items()},
+            {u: t[1] for u, t in traces.items()},
+        )  # fmt: skip

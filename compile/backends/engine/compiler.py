@@ -82,7 +82,7 @@ def compile_graph(graph: Graph, config: EngineConfig, *, dump: bool = False) -> 
             emitter = Emitter(network, config, plan, packed, dump=dump, compact=compact)
             try:
                 program = emitter.run()
-                program.shapes = {o.tensor: graph.tensors[o.tensor].shape for o in graph.outputs}
+                program.shapes |= {o.tensor: graph.tensors[o.tensor].shape for o in graph.outputs}
                 return Compiled(network, packed, plan, program)
             except OutOfMemory:
                 continue

@@ -16,7 +16,7 @@ from bitwright.compile.backends.engine.memory import Allocator, Buffer, Ring, Sp
 from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer
 from bitwright.compile.backends.engine.place import Word, words_of
 from bitwright.compile.backends.engine.plan import Plan, Segment, Stripe
-from bitwright.compile.backends.engine.program import BEAT, Place, Program, Step
+from bitwright.compile.backends.engine.program import BEAT, LayerFacts, Place, Program, Step
 from bitwright.errors import BackendError
 from bitwright.hw.config import BLOCKS, EngineConfig
 from bitwright.hw.isa import DESTINATIONS, DW_MODES, REGIONS, UNITS
@@ -110,10 +110,14 @@ class Emitter:
         assert all(name in self.homes for name in self.live), self.live.keys()
         found = {t: [self._view_place(v) for v in vs] for t, vs in network.outputs.items()}
         return Program(
-            self.config.name, self.config.hash, self.steps, bytes(self.constants), inputs, found, dumps,
-            self.sizes["WORK"], self.sizes["INPUT"], self.sizes["OUTPUT"],
-            [(layer.name, "PW" if layer.on_array else "DW") for layer in network.layers],
+            self.config.name, self.config.hash, self.steps, bytes(self.constants), inputs, found, dumps, self.sizes,
+            [self._facts(layer) for layer in network.layers], {},
         )  # fmt: skip
+
+    def _facts(self, layer: Layer) -> LayerFacts:
+        shape = self.network.stored[layer.output].shape
+        macs = 0 if layer.weight is None else int(np.prod(shape[:2])) * layer.weight.size
+        return LayerFacts(layer.name, layer.kind, "PW" if layer.on_array else "DW", shape, macs, layer.nodes)
 
     def _names(self, views: Iterable[View]) -> list[str]:
         return list(dict.fromkeys(name for v in views for name, _ in v.refs))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 
 from bitwright.compile.backends.engine.layers import Fold
 from bitwright.errors import BackendError
-from bitwright.hw.isa import INSTRUCTION_BYTES, encode, header
+from bitwright.hw.isa import INSTRUCTION_BYTES, UNITS, decode, encode, header
 
 #: Version of program.json.
 LAYOUT_VERSION = 1
+CODE, LAYOUT = "program.bin", "program.json"
 BEAT = 16
 
 
@@ -81,6 +82,23 @@ class Step:
     fields: dict[str, int]
     layer: int
 
+    @property
+    def beats(self) -> int:
+        """Beats that an LD or ST moves."""
+        return self.fields["BEATS"] * self.fields["ROWS"] if self.opcode in ("LD", "ST") else 0
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """What reports say of a layer. macs: of the network, not of the padded array. nodes: of the graph."""
+
+    name: str
+    kind: str
+    unit: str
+    shape: tuple[int, int, int]
+    macs: int
+    nodes: tuple[str, ...]
+
 
 @dataclass
 class Program:
@@ -90,8 +108,8 @@ class Program:
         steps: instructions, END left out. constants: bytes that follow them, addressed from their own start.
         inputs, outputs: places by IR tensor; an output has one place for each byte, lowest first.
         dumps: places of stored tensors that were asked to be kept, by name.
-        work_beats, input_beats, output_beats: sizes of the regions.
-        layers: (name, unit) of every layer, for reports. shapes: of the output tensors.
+        sizes: beats of the regions WORK, INPUT, OUTPUT.
+        layers: of the network, in order. shapes: of the output tensors.
     """
 
     config: str
@@ -100,18 +118,16 @@ class Program:
     constants: bytes
     inputs: dict[str, Place]
     outputs: dict[str, list[Place]]
-    dumps: dict[str, Place] = field(default_factory=dict)
-    work_beats: int = 0
-    input_beats: int = 0
-    output_beats: int = 0
-    layers: list[tuple[str, str]] = field(default_factory=list)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    dumps: dict[str, Place]
+    sizes: dict[str, int]
+    layers: list[LayerFacts]
+    shapes: dict[str, tuple[int, ...]]
 
     def encode(self) -> bytes:
         """The bytes of the PROGRAM region."""
         base = (len(self.steps) + 2) * INSTRUCTION_BYTES // BEAT
         parts = [header(self.config_hash, len(self.steps) + 1)]
-        totals = {"LD": 0, "ST": 0, "PW": 0, "DW": 0}
+        totals = dict.fromkeys(UNITS, 0)
         for step in self.steps:
             totals[step.opcode] += 1
             fields = dict(step.fields)
@@ -126,13 +142,16 @@ class Program:
 
     def regions(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.uint8]]:
         """Fresh memory of every region for one frame; inputs by tensor, (1, *shape)."""
-        sizes = {"WORK": self.work_beats, "INPUT": self.input_beats, "OUTPUT": self.output_beats}
-        regions = {name: np.zeros(BEAT * beats, np.uint8) for name, beats in sizes.items()}
+        regions = {name: np.zeros(BEAT * beats, np.uint8) for name, beats in self.sizes.items()}
         regions["PROGRAM"] = np.frombuffer(self.encode(), np.uint8).copy()
+        self.pack(inputs, regions)
+        return regions
+
+    def pack(self, inputs: Mapping[str, NDArray[Any]], regions: Mapping[str, NDArray[np.uint8]]) -> None:
+        """Write one frame of inputs, (1, *shape) by tensor, into the regions."""
         for name, place in self.inputs.items():
             x = inputs[name][0]
             place.pack(x.reshape((1,) * (3 - x.ndim) + x.shape), regions[place.region])
-        return regions
 
     def results(self, regions: Mapping[str, NDArray[np.uint8]]) -> dict[str, NDArray[np.int64]]:
         """Outputs of one frame by tensor, (1, *shape)."""
@@ -148,16 +167,46 @@ class Program:
         return found
 
     def save(self, folder: Path) -> None:
-        """Write program.bin and program.json."""
-        (folder / "program.bin").write_bytes(self.encode())
-        layout = {
-            "version": LAYOUT_VERSION,
-            "config": self.config,
-            "config_hash": self.config_hash,
-            "inputs": {k: asdict(p) for k, p in self.inputs.items()},
-            "outputs": {k: [asdict(p) for p in ps] for k, ps in self.outputs.items()},
-            "regions": {"WORK": self.work_beats, "INPUT": self.input_beats, "OUTPUT": self.output_beats},
-            "layers": self.layers,
-            "instructions": [[s.opcode, s.layer] for s in self.steps],
-        }
-        (folder / "program.json").write_text(json.dumps(layout) + "\n")
+        """Write program.bin (the PROGRAM region) and program.json (everything else)."""
+        (folder / CODE).write_bytes(self.encode())
+        layout = {k: v for k, v in asdict(self).items() if k not in ("steps", "constants")}
+        layout |= {"version": LAYOUT_VERSION, "instruction_layers": [s.layer for s in self.steps]}
+        (folder / LAYOUT).write_text(json.dumps(layout) + "\n", encoding="utf-8")
+
+
+def load_program(folder: Path) -> Program:
+    """What `Program.save` wrote. Raises BackendError naming the file and what is wrong with it."""
+    try:
+        layout = json.loads((folder / LAYOUT).read_text(encoding="utf-8"))
+        code = (folder / CODE).read_bytes()
+        if layout.get("version") != LAYOUT_VERSION:
+            raise BackendError(
+                f"{folder / LAYOUT}: version {layout.get('version')!r}, this bitwright reads {LAYOUT_VERSION}; compile again"
+            )
+        owners = layout["instruction_layers"]
+        base = (len(owners) + 2) * INSTRUCTION_BYTES
+        steps = []
+        for k, owner in enumerate(owners):
+            opcode, fields = decode(code[INSTRUCTION_BYTES * (k + 1) : INSTRUCTION_BYTES * (k + 2)])
+            if opcode == "LD" and fields["REGION"] == 0:
+                fields["OFFSET"] -= base // BEAT
+            steps.append(Step(opcode, fields, owner))
+        return Program(
+            layout["config"], layout["config_hash"], steps, code[base:],
+            {k: _read_place(p) for k, p in layout["inputs"].items()},
+            {k: [_read_place(p) for p in ps] for k, ps in layout["outputs"].items()},
+            {k: _read_place(p) for k, p in layout["dumps"].items()},
+            layout["sizes"],
+            [LayerFacts(**(f | {"shape": tuple(f["shape"]), "nodes": tuple(f["nodes"])})) for f in layout["layers"]],
+            {k: tuple(v) for k, v in layout["shapes"].items()},
+        )  # fmt: skip
+    except OSError as error:
+        raise BackendError(f"{error.filename}: cannot be read: {error.strerror}; compile the model again") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackendError(f"{folder}: the engine project is damaged ({error}); compile the model again") from None
+
+
+def _read_place(values: dict[str, Any]) -> Place:
+    fold = values.pop("fold")
+    lists = {k: tuple(values[k]) for k in ("shape", "plane", "lane")}
+    return Place(**(values | lists), fold=Fold(**fold) if fold else None)
