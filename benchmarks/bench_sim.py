@@ -3,7 +3,7 @@
 
 """How fast the simulators are: `make bench-sim`.
 
-On every network of nets.py, in one run and on the same frames: our fast simulator (one frame, a batch), our reference,
+On the networks in BATCHES, in one run and on the same frames: our fast simulator (one frame, a batch), our reference,
 qonnx's executor (one frame, a batch), and plain float onnxruntime on the same network without quantizers. The integers
 of fast and reference must be equal; those of qonnx, which computes in float32, are compared and differences counted.
 Each figure is the best of several runs. Everything uses all cores.
@@ -35,6 +35,7 @@ from bitwright.compile.ir import Graph
 from bitwright.sim import reference
 from bitwright.sim.fast import FastSimulator
 
+#: Network -> frames of its batch.
 BATCHES = {"mobilenet_v2_224": 8, "autoencoder_640": 256}
 
 
@@ -139,7 +140,7 @@ def main() -> None:
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     parser.add_argument("--seconds", type=float, default=3.0, help="time for each repeated figure")
     options = parser.parse_args()
-    results = [measure(name, options.seconds) for name in NETS]
+    results = [measure(name, options.seconds) for name in BATCHES]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     report = {
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",

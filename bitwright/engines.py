@@ -72,7 +72,41 @@ def _csim(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) ->
     return run_csim(bundle.project, graph, inputs, progress)
 
 
+def _program_missing(bundle: Bundle) -> str | None:
+    backend = bundle.manifest["backend"]
+    return None if backend == "engine" else f"the backend {backend} makes no program for the engine"
+
+
+def _program(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> dict[str, IntArray]:
+    from bitwright.engine_runs import run_program
+
+    assert bundle.project is not None
+    return run_program(bundle.project, inputs, progress)
+
+
+def _rtl_missing(bundle: Bundle) -> str | None:
+    from bitwright.sim.rtl.build import compiler, verilator_root
+
+    missing = _program_missing(bundle)
+    if missing:
+        return missing
+    try:
+        verilator_root()
+        compiler()
+    except ToolMissingError as error:
+        return str(error)
+    return None
+
+
+def _rtl(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> dict[str, IntArray]:
+    from bitwright.engine_runs import simulate_bundle
+
+    return simulate_bundle(bundle, inputs, progress)[0]
+
+
 def _board_missing(bundle: Bundle) -> str | None:
+    if bundle.manifest["transport"]["kind"] != "axi_dma":
+        return "the host runtime does not drive the engine yet"
     if len(bundle.inputs) != 1 or len(bundle.outputs) != 1:
         return "the AXI DMA transport has one stream each way"
     return None
@@ -91,6 +125,8 @@ ENGINES = {
         Engine("reference", _always, _reference),
         Engine("fast", _always, _fast),
         Engine("csim", _csim_missing, _csim),
+        Engine("program", _program_missing, _program),
+        Engine("rtl", _rtl_missing, _rtl),
         Engine("board-sim", _board_missing, _board),
     )
 }

@@ -45,6 +45,22 @@ class Memory(_Section):
     cma: Count
 
 
+class Engine(_Section):
+    """How the engine (docs/engine.md) runs on the board, and the DRAM model that simulations of it use.
+
+    Attributes:
+        config: name in hw/config.py. clock_mhz: aimed at; no place and route has confirmed it.
+        dram_bytes_per_second: peak of the DRAM. dram_efficiency: share of it that one port sustains (assumed).
+        dram_latency_ns: from an address to its first beat (assumed).
+    """
+
+    config: str
+    clock_mhz: Annotated[float, Field(gt=0)]
+    dram_bytes_per_second: Annotated[float, Field(gt=0)]
+    dram_efficiency: Annotated[float, Field(gt=0, le=1)]
+    dram_latency_ns: Annotated[float, Field(ge=0)]
+
+
 class Board(_Section):
     """One board.
 
@@ -55,6 +71,7 @@ class Board(_Section):
         family: 'zynq-7000' or 'zynq-ultrascale'.
         axi_hp_bits: width of one high-performance port into the programmable logic.
         hls4ml_board: name in hls4ml's VivadoAccelerator, if it has one.
+        engine: how our engine runs on it, if it does.
         sources: where the figures come from.
         verified: a person has run a bitstream of ours on this board.
     """
@@ -69,6 +86,7 @@ class Board(_Section):
     pynq_image: str
     resources: Resources
     memory: Memory
+    engine: Engine | None = None
     sources: list[str]
     verified: bool
 

@@ -27,6 +27,11 @@ from bitwright.errors import BitwrightError
 SCHEMA = 1
 MANIFEST = "manifest.json"
 PROGRAM, GOLDEN, PROJECT = "program", "golden", "project"
+#: How integers reach the accelerator (docs/bundle.md).
+TRANSPORTS = {
+    "axi_dma": {"kind": "axi_dma", "order": "one element per beat, last axis fastest, little endian"},
+    "engine": {"kind": "engine", "order": "planes of 16 channels, see project/program.json"},
+}
 #: The manifest says whether a bundle is complete; without it a folder is never taken for a bundle.
 
 
@@ -134,8 +139,8 @@ def _manifest(
         "board": board.name,
         "part": board.part,
         "backend": backend,
-        "clock_mhz": clock_mhz,
-        "transport": {"kind": "axi_dma", "order": "one element per beat, last axis fastest, little endian"},
+        "clock_mhz": project.estimate.get("clock_mhz", clock_mhz),
+        "transport": TRANSPORTS[project.transport],
         "inputs": [_input(graph, i, project.inputs[i.tensor]) for i in graph.inputs],
         "outputs": [_output(graph, o, project.outputs[o.tensor]) for o in graph.outputs],
         "golden": dict(files),

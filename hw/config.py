@@ -36,6 +36,10 @@ class EngineConfig:
         dw_weight_depth: words of the depthwise weight memory, a power of two; one is 3 taps x 16 channels of 8 bits.
         table_depth: entries of each plane table, a power of two.
         max_burst: longest AXI burst in beats, 1 to 256 (16 where the port is AXI3).
+        x_bits: of an accumulator that the requantizers take, 18 to 27; up to 25 a DSP slice of the 7 series does half
+            of the product, above that it takes two.
+        am_ultra: 1: the activation memory lies in UltraRAM; am_depth is 4096 then.
+        device: that it is meant for (hw/resources.py); no program depends on it.
     """
 
     name: str
@@ -46,12 +50,21 @@ class EngineConfig:
     dw_weight_depth: int = 512
     table_depth: int = 1024
     max_burst: int = 16
+    x_bits: int = 27
+    am_ultra: int = 0
+    device: str = "xczu3eg"
 
     def __post_init__(self) -> None:
         if self.pairs not in (8, 16, 32):
             self._refuse("pairs", "must be 8, 16 or 32")
         if self.am_depth % 512 or not 512 <= self.am_depth <= 4096:
             self._refuse("am_depth", "must be a multiple of 512, 512 to 4096")
+        if not 18 <= self.x_bits <= 27:
+            self._refuse("x_bits", "must be 18 to 27")
+        if self.am_ultra not in (0, 1):
+            self._refuse("am_ultra", "must be 0 or 1")
+        if self.am_ultra and self.am_depth != 4096:
+            self._refuse("am_depth", "must be 4096 with am_ultra, as deep as an UltraRAM")
         powers = {
             "weight_depth": (64, 4096), "const_depth": (16, 512), "dw_weight_depth": (64, 4096),
             "table_depth": (64, 8192), "max_burst": (1, 256),
@@ -103,27 +116,28 @@ class EngineConfig:
             "DW_WEIGHT_DEPTH": self.dw_weight_depth,
             "TABLE_DEPTH": self.table_depth,
             "MAX_BURST": self.max_burst,
+            "X_BITS": self.x_bits,
+            "AM_ULTRA": self.am_ultra,
             "CONFIG_HASH": self.hash,
         }
 
     @property
     def hash(self) -> int:
         """CRC-32 of everything that a program depends on; the engine refuses a program of another configuration."""
-        values = {k: v for k, v in asdict(self).items() if k != "name"}
+        values = {k: v for k, v in asdict(self).items() if k not in ("name", "device")}
         return zlib.crc32(f"{ISA_VERSION} {sorted(values.items())}".encode())
 
 
 CONFIGS = {
     c.name: c
     for c in (
-        # 7020: 220 DSP, 140 BRAM36. 192 + 16 activation and weight memory.
-        EngineConfig(name="z7020", pairs=8, am_depth=1536, weight_depth=512),
-        # ZU3EG: 360 DSP, 216 BRAM36.
-        EngineConfig(name="zu3eg", pairs=16, am_depth=2048, weight_depth=512, max_burst=64),
-        # K26: 1248 DSP, 144 BRAM36, 64 URAM.
-        EngineConfig(name="k26", pairs=32, am_depth=1024, weight_depth=512, max_burst=64),
-        # ZU7EV (ZCU104): 1728 DSP, 312 BRAM36, 96 URAM.
-        EngineConfig(name="zu7ev", pairs=32, am_depth=2048, weight_depth=512, max_burst=64),
+        EngineConfig(name="z7020", pairs=8, am_depth=1536, x_bits=25, device="xc7z020"),
+        EngineConfig(name="zu3eg", pairs=16, am_depth=2048, max_burst=64, device="xczu3eg"),
+        # These two have UltraRAM: 1 MiB of activations, and the block RAM is left for weights.
+        EngineConfig(name="k26", pairs=32, am_depth=4096, am_ultra=1, max_burst=64, device="xck26"),
+        EngineConfig(
+            name="zu7ev", pairs=32, am_depth=4096, am_ultra=1, weight_depth=1024, max_burst=64, device="xczu7ev"
+        ),
         # For tests: little memory, so that networks must be cut into stripes.
         EngineConfig(name="tiny", pairs=8, am_depth=512, weight_depth=256, const_depth=64, dw_weight_depth=256),
     )

@@ -47,17 +47,17 @@ class Configuration:
 
 _1X, _2X = (24, 116, 232, 464, 1024), (24, 244, 488, 976, 2153)
 CONFIGURATIONS = {
-    "a": Configuration(256, _1X, False, ((-1.7, 1.93), (6.4, 2.49), (1.8, 1.48))),
-    "b": Configuration(256, _1X, True, ((-1.4, 1.87), (6.5, 2.05), (1.9, 1.42))),
-    "c": Configuration(512, _1X, False, ((-1.3, 1.88), (7.2, 2.19), (1.0, 1.63))),
-    "d": Configuration(512, _2X, False, ((6.9, 2.23), (3.4, 1.86), (-1.4, 1.94))),
-    "e": Configuration(512, _2X, True, ((7.4, 2.44), (3.2, 1.71), (-1.6, 1.96))),
+    "a": Configuration(256, _1X, False, ((-1.6, 2.05), (7.4, 3.08), (1.9, 1.51))),
+    "b": Configuration(256, _1X, True, ((-1.7, 2.03), (6.9, 2.79), (1.8, 1.41))),
+    "c": Configuration(512, _1X, False, ((-2.0, 2.06), (7.5, 2.61), (0.7, 1.67))),
+    "d": Configuration(512, _2X, False, ((8.2, 2.51), (3.4, 2.03), (-2.3, 2.31))),
+    "e": Configuration(512, _2X, True, ((8.0, 2.53), (3.3, 2.22), (-2.2, 2.23))),
 }
 
 
 class _CoDeNet(Net):
     #: Chains of three convolutions without sums in between: a little more than half of what a ReLU gets is positive.
-    beta = 0.15
+    beta = 0.25
 
     def near(self, scale: float) -> float:
         """A step that no other layer has."""
@@ -102,9 +102,7 @@ class _CoDeNet(Net):
     def up(self, x: str, c: int, o: int, bias: float, gain: float) -> str:
         """Deformable depthwise 3x3, 1x1, nearest upsampling by 2."""
         offsets = self.offsets(x, c, bias, gain)
-        y = self.op(
-            "DeformConv", x, self.weight((c, 1, 3, 3), 9), offsets, kernel_shape=[3, 3], pads=[1] * 4, group=c
-        )
+        y = self.op("DeformConv", x, self.weight((c, 1, 3, 3), 9), offsets, kernel_shape=[3, 3], pads=[1] * 4, group=c)
         y = self.activation(self.norm(y, c), self.near(SIGNED), 1)
         y = self.pointwise(y, c, o)
         return self.op(

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -44,7 +46,7 @@ class Net:
         self.constants.append(numpy_helper.from_array(np.asarray(values, np.int64), name))
         return name
 
-    def op(self, kind: str, *inputs: str, out: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, out: str = "", **attributes: Any) -> str:
         """A node; its output is called ``out`` or by number."""
         name = f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [out or name], name=name, **attributes))

@@ -19,6 +19,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+bench = typer.Typer(no_args_is_help=True, help="Measure.")
+app.add_typer(bench, name="bench")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Shape = Annotated[
@@ -39,6 +41,8 @@ class Engine(enum.StrEnum):
     reference = "reference"
     fast = "fast"
     csim = "csim"
+    program = "program"
+    rtl = "rtl"
 
 
 class Device(enum.StrEnum):
@@ -92,20 +96,61 @@ def simulate(
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Write integers instead of the model's real numbers.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite output files.")] = False,
+    stall_seed: Annotated[
+        int | None, typer.Option("--stalls", metavar="SEED", help="rtl: random stalls on every AXI channel.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Run a compiled model on an engine."""
     from bitwright.cli import commands
 
-    commands.simulate(bundle, engine.value, input or [], output or [], raw, force, json)
+    commands.simulate(bundle, engine.value, input or [], output or [], raw, force, json, stall_seed)
 
 
 @app.command()
-def verify(bundle: BundleDir, input: Input = None, json: Json = False) -> None:
+def verify(
+    bundle: BundleDir,
+    input: Input = None,
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Engine backend: compare every layer of the first frame instead.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Run every engine at hand and compare all integers by equality; exit code 1 on any difference."""
     from bitwright.cli import commands
 
-    raise typer.Exit(commands.verify(bundle, input or [], json))
+    raise typer.Exit(commands.verify(bundle, input or [], json, layers))
+
+
+@app.command()
+def estimate(
+    model: Model,
+    board: Annotated[str, typer.Option(help="Board name; `bitwright doctor` lists them.")] = "pynq-z2",
+    backend: Annotated[str, typer.Option(help="Backend name.")] = "engine",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-O", metavar="KEY=VALUE", help="One option of the backend.")
+    ] = None,
+    shape: Shape = None,
+    json: Json = False,
+) -> None:
+    """Cycles, frames per second and memory traffic of a model on a board, without simulating it."""
+    from bitwright.cli import engine as commands
+
+    commands.estimate(model, board, backend, option or [], shape or [], json)
+
+
+@bench.command("engine")
+def bench_engine(
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL]", help="Files, or names of the zoo; default: the whole zoo.")
+    ] = None,
+    board: Annotated[list[str] | None, typer.Option("--board", help="Boards; default: ultra96-v2 and pynq-z2.")] = None,
+    json: Json = False,
+) -> None:
+    """Frames per second of models on the engine, from RTL simulation with the board's DRAM model."""
+    from bitwright.cli import engine as commands
+
+    raise typer.Exit(commands.bench(models or [], board or ["ultra96-v2", "pynq-z2"], json))
 
 
 @app.command()

@@ -161,10 +161,16 @@ def compile_model(
         return
     estimate = manifest["estimate"]
     print(f"{out}: bundle for {manifest['board']} ({manifest['part']}), backend {manifest['backend']}")
-    print(
-        f"  {estimate['macs_per_frame']:,} MACs per frame, {estimate['weights']:,} weights, "
-        f"{estimate['parallel_multiplications']:,} multiplications in parallel (analytical, no HLS run)"
-    )
+    if backend == "engine":
+        print(
+            f"  {estimate['macs_per_frame']:,} MACs per frame, {estimate['cycles']:,} cycles, {estimate['fps']:.1f} "
+            f"frames/s at {estimate['clock_mhz']:g} MHz, configuration {estimate['config']} ({estimate['kind']})"
+        )
+    else:
+        print(
+            f"  {estimate['macs_per_frame']:,} MACs per frame, {estimate['weights']:,} weights, "
+            f"{estimate['parallel_multiplications']:,} multiplications in parallel (analytical, no HLS run)"
+        )
     print(f"  next: bitwright verify {out}")
 
 
@@ -180,18 +186,24 @@ def _integers(bundle: Bundle, inputs: Sequence[str]) -> tuple[dict[str, NDArray[
 
 
 def simulate(
-    folder: Path, engine: str, inputs: Sequence[str], outputs: Sequence[str], raw: bool, force: bool, json: bool
-) -> None:
+    folder: Path, engine: str, inputs: Sequence[str], outputs: Sequence[str], raw: bool, force: bool, json: bool,
+    stall_seed: int | None = None,
+) -> None:  # fmt: skip
     """Run one engine."""
+    from bitwright.cli.engine import simulate_rtl
     from bitwright.engines import run_engine
 
     with _host_errors():
         bundle = load_bundle(folder)
         x, _ = _integers(bundle, inputs)
+        figures: list[dict[str, Any]] = []
         with _bar(engine, json) as progress:
-            q = run_engine(engine, bundle, x, progress)
+            if engine == "rtl":
+                q, figures = simulate_rtl(bundle, x, stall_seed, progress)
+            else:
+                q = run_engine(engine, bundle, x, progress)
         y = {p.name: from_integers(p, q[p.tensor], raw) for p in bundle.outputs}
-    _report(engine, y, outputs, force, json)
+    _report(engine, y, outputs, force, json, figures)
 
 
 def run(
@@ -207,12 +219,19 @@ def run(
     _report(f"device {name}", y, outputs, force, json)
 
 
-def _report(engine: str, y: dict[str, NDArray[Any]], outputs: Sequence[str], force: bool, json: bool) -> None:
+def _report(
+    engine: str, y: dict[str, NDArray[Any]], outputs: Sequence[str], force: bool, json: bool,
+    figures: Sequence[dict[str, Any]] = (),
+) -> None:  # fmt: skip
+    from bitwright.cli.engine import print_figures
+
     written = save_arrays(y, outputs, force)
     if json:
         facts = {n: {"shape": list(v.shape), "dtype": str(v.dtype), "file": written.get(n)} for n, v in y.items()}
-        _print_json({"engine": engine, "outputs": facts})
+        _print_json({"engine": engine, "outputs": facts} | ({"frames": list(figures)} if figures else {}))
         return
+    if figures:
+        print_figures(figures[0])
     for name, values in y.items():
         place = f" -> {written[name]}" if name in written else ""
         print(f"{engine}: {name} {list(values.shape)} {values.dtype}{place}")
@@ -224,8 +243,9 @@ def _report(engine: str, y: dict[str, NDArray[Any]], outputs: Sequence[str], for
 # verify -------------------------------------------------------------------------------------------------------------
 
 
-def verify(folder: Path, inputs: Sequence[str], json: bool) -> int:
+def verify(folder: Path, inputs: Sequence[str], json: bool, layers: bool = False) -> int:
     """Compare all engines; 1 when any differs."""
+    from bitwright.cli.engine import verify_layers
     from bitwright.engines import verify as verify_engines
 
     with _host_errors():
@@ -233,6 +253,8 @@ def verify(folder: Path, inputs: Sequence[str], json: bool) -> int:
         x, golden = _integers(bundle, inputs)
         if not len(next(iter(x.values()))):
             raise UsageError("--input holds no frames; give at least one")
+        if layers:
+            return verify_layers(bundle, x, json)
         expected = bundle.golden()[1] if golden else None
         with _bar("verify", json) as bar:
             results = verify_engines(bundle, x, expected, lambda engine, done, total: bar(done, total))

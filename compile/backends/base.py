@@ -54,6 +54,7 @@ class Project:
         graph: the graph as lowered for this backend; its inputs and outputs are those of the original.
         inputs, outputs: transport of every tensor that enters or leaves, by tensor name.
         estimate: figures that need no vendor tool, see the backend's documentation.
+        transport: how the host talks to it: 'axi_dma' (streams) or 'engine' (registers and memory).
     """
 
     folder: Path
@@ -61,6 +62,7 @@ class Project:
     inputs: Mapping[str, Transport]
     outputs: Mapping[str, Transport]
     estimate: Mapping[str, Any] = field(default_factory=dict)
+    transport: str = "axi_dma"
 
 
 class Backend(Protocol):

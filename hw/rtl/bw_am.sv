@@ -10,11 +10,14 @@
 // output multiplexer. Write: a read granted 2 or more cycles after the grant of a write sees it (the contract says 3).
 // An index of AM_DEPTH or more is granted; nothing is written, the read gives any word, range_err_o[port] pulses one
 // cycle later (bits 0-4 readers, 5-7 writers).
-// AM_DEPTH: 512 to 4096. ADDR_W: $clog2(AM_DEPTH) + 4.
+// AM_DEPTH: 512 k up to 4096. ADDR_W: $clog2(AM_DEPTH) + 4. ULTRA: banks are UltraRAM (4096 words deep), not block RAM.
+// A bank whose depth is no power of two is made of equal memories of the largest power of two that divides it: no block
+// RAM is left half empty, and which of them answers is decided behind their output registers.
 `default_nettype none
 module bw_am #(
     parameter int AM_DEPTH = 2048,
-    parameter int ADDR_W   = $clog2(AM_DEPTH) + 4
+    parameter int ADDR_W   = $clog2(AM_DEPTH) + 4,
+    parameter int ULTRA    = 0
 ) (
     input  wire                   clk_i,
     input  wire                   rst_ni,
@@ -31,6 +34,12 @@ module bw_am #(
 );
   localparam int IW = ADDR_W - 4;
   localparam logic [IW:0] DEPTH = AM_DEPTH[IW:0];
+  localparam int CHUNK  = AM_DEPTH & -AM_DEPTH;  // words of one memory of a bank
+  localparam int CHUNKS = AM_DEPTH / CHUNK;
+  localparam int CW     = $clog2(CHUNK);
+  /* verilator lint_off UNUSEDPARAM */  // of an attribute that Verilator does not read
+  localparam RAM_STYLE  = ULTRA != 0 ? "ultra" : "block";
+  /* verilator lint_on UNUSEDPARAM */
 
   // Ports: bank number and index, grants.
   logic [5*4-1:0]  rd_bank;
@@ -115,19 +124,17 @@ module bw_am #(
   logic [16*128-1:0] bank_data;
   generate
     for (b = 0; b < 16; b = b + 1) begin : g_bank
-`ifdef VERILATOR
-      (* ram_style = "block" *) logic [127:0] mem [0:AM_DEPTH-1] /*verilator public_flat_rw*/;
-`else
-      (* ram_style = "block" *) logic [127:0] mem [0:AM_DEPTH-1];
-`endif
       logic [4:0]    r_sel;
       logic [2:0]    w_sel;
       logic [IW-1:0] r_index, r_index_q, w_index, w_index_q;
-      logic [127:0]  w_data, w_data_q, ram_q, out_q;
+      logic [127:0]  w_data, w_data_q, out_d, out_q;
+      logic [CHUNKS*128-1:0] ram_q;
       logic          r_en_q, r_en2_q, w_en_q;
+      logic [4:0]    r_ask;
 
       for (p = 0; p < 5; p = p + 1) begin : g_rsel
-        assign r_sel[p] = rd_gnt_o[p] && rd_in[p] && rd_bank[4*p+:4] == 4'(b);
+        assign r_ask[p] = rd_req_i[p] && rd_bank[4*p+:4] == 4'(b);
+        assign r_sel[p] = rd_gnt_o[p] && rd_bank[4*p+:4] == 4'(b);
       end
       for (p = 0; p < 3; p = p + 1) begin : g_wsel
         assign w_sel[p] = w1_valid_q[p] && w1_bank_q[4*p+:4] == 4'(b);
@@ -143,7 +150,7 @@ module bw_am #(
           r_en_q <= 1'b0;
           w_en_q <= 1'b0;
         end else begin
-          r_en_q <= r_sel != 5'b0;
+          r_en_q <= r_ask != 5'b0;  // one of those that ask is granted
           w_en_q <= w_sel != 3'b0;
         end
         r_en2_q   <= r_en_q;
@@ -153,12 +160,34 @@ module bw_am #(
           w_data_q  <= w_data;
         end
       end
-      always_ff @(posedge clk_i) begin
-        if (w_en_q) mem[w_index_q] <= w_data_q;
-        if (r_en_q) ram_q <= mem[r_index_q];
+      for (k = 0; k < CHUNKS; k = k + 1) begin : g_chunk
+`ifdef VERILATOR
+        (* ram_style = RAM_STYLE *) logic [127:0] mem [0:CHUNK-1] /*verilator public_flat_rw*/;
+`else
+        (* ram_style = RAM_STYLE *) logic [127:0] mem [0:CHUNK-1];
+`endif
+        logic         here;
+        logic [127:0] read_q;
+        always_ff @(posedge clk_i) begin
+          if (w_en_q && here) mem[w_index_q[CW-1:0]] <= w_data_q;
+          if (r_en_q) read_q <= mem[r_index_q[CW-1:0]];
+        end
+        assign ram_q[128*k+:128] = read_q;
+        if (CHUNKS == 1) begin : g_whole
+          assign here = 1'b1;
+        end else begin : g_part
+          assign here = w_index_q[IW-1:CW] == (IW-CW)'(k);
+        end
+      end
+      if (CHUNKS == 1) begin : g_whole
+        assign out_d = ram_q;
+      end else begin : g_parts
+        logic [IW-CW-1:0] chunk_q;
+        always_ff @(posedge clk_i) chunk_q <= r_index_q[IW-1:CW];
+        assign out_d = ram_q[128*chunk_q+:128];
       end
       always_ff @(posedge clk_i) begin
-        if (r_en2_q) out_q <= ram_q;
+        if (r_en2_q) out_q <= out_d;
       end
       assign bank_data[128*b+:128] = out_q;
     end
@@ -200,6 +229,7 @@ module bw_am #(
 `ifndef SYNTHESIS
   initial begin
     if (AM_DEPTH % 512 != 0 || AM_DEPTH < 512 || AM_DEPTH > 4096) $error("%m: AM_DEPTH must be 512 k up to 4096");
+    if (ULTRA != 0 && AM_DEPTH != 4096) $error("%m: AM_DEPTH must be 4096 with ULTRA");
     if (ADDR_W != $clog2(AM_DEPTH) + 4) $error("%m: ADDR_W must be $clog2(AM_DEPTH) + 4");
   end
 `endif

@@ -93,6 +93,7 @@ module bw_ctrl #(
   logic [33:0] plan_rest_q, plan_end_q;
   logic [5:0]  plan_room, plan_len_q;
   logic        plan_lost_q, f_region_q, f_take;
+  logic [6:0]  taken_q;  // beats of the burst announced in the cycle before; the next one is four cycles away
   assign plan_room = 6'(FETCH) - (6'(pos_q[4:0]) & 6'(FETCH - 1));
   assign f_take    = f_valid_o && f_ready_i;
   assign f_valid_o = running && plan_q == 3'd4 && !plan_lost_q && room_q >= 7'(FETCH);
@@ -131,6 +132,7 @@ module bw_ctrl #(
       pos_q          <= 34'd0;
       total_q        <= 34'd4;
       room_q         <= 7'(ROOM);
+      taken_q        <= 7'd0;
       plan_q         <= 3'd0;
       f_region_q     <= 1'b0;
       inst_beats_q   <= 3'd0;
@@ -138,7 +140,8 @@ module bw_ctrl #(
       fetch_number_q <= 16'd0;
       fetch_header_q <= 1'b1;
     end else begin
-      room_q <= room_q - (f_take ? {1'b0, plan_len_q} : 7'd0) + 7'(b_pop);
+      taken_q <= f_take ? {1'b0, plan_len_q} : 7'd0;
+      room_q  <= room_q - taken_q + 7'(b_pop);
       if (f_take) pos_q <= pos_q + {28'b0, plan_len_q};
       if (f_take || pos_q == total_q) plan_q <= 3'd0;
       else if (plan_q != 3'd4) plan_q <= plan_q + 3'd1;

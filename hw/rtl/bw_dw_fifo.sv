@@ -22,28 +22,24 @@ module bw_dw_fifo #(
   localparam int A = $clog2(DEPTH);
 
   (* ram_style = "distributed" *) logic [W-1:0] mem[0:DEPTH-1];
-  logic [A-1:0] wp_q, rp_q;
-  logic [A:0] count_q;
+  logic [A:0] wp_q, rp_q;  // a bit more than an index, so that full and empty differ
   logic valid_q;
   logic [W-1:0] head_q;
-  wire take = count_q != 0 && (!valid_q || pop_i);
+  wire take = wp_q != rp_q && (!valid_q || pop_i);
 
   assign valid_o = valid_q;
   assign data_o = head_q;
 
   always_ff @(posedge clk_i) begin
-    if (push_i) mem[wp_q] <= data_i;
-    if (take) head_q <= mem[rp_q];
+    if (push_i) mem[wp_q[A-1:0]] <= data_i;
+    if (take) head_q <= mem[rp_q[A-1:0]];
     if (!rst_ni) begin
       wp_q <= '0;
       rp_q <= '0;
-      count_q <= '0;
       valid_q <= 1'b0;
     end else begin
       if (push_i) wp_q <= wp_q + 1'b1;
       if (take) rp_q <= rp_q + 1'b1;
-      if (push_i && !take) count_q <= count_q + 1'b1;
-      if (take && !push_i) count_q <= count_q - 1'b1;
       if (take) valid_q <= 1'b1;
       else if (pop_i) valid_q <= 1'b0;
     end
@@ -53,7 +49,7 @@ module bw_dw_fifo #(
   initial if (DEPTH < 2 || DEPTH > 64 || (DEPTH & (DEPTH - 1)) != 0)
     $error("%m: DEPTH must be a power of two, 2 to 64");
   always_ff @(posedge clk_i) begin
-    if (rst_ni && push_i && !take && count_q[A]) $error("%m: push into a full queue");
+    if (rst_ni && push_i && !take && (wp_q ^ rp_q) == {1'b1, {A{1'b0}}}) $error("%m: push into a full queue");
     if (rst_ni && pop_i && !valid_q) $error("%m: pop from an empty queue");
   end
 `endif

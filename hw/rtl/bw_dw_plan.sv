@@ -41,7 +41,7 @@ module bw_dw_plan #(
   logic [15:0] in_base_q, out_base_q, operand_base_q, out_row_q;
 
   // The table, eight entries a row as they are loaded.
-  logic [127:0] mem[0:TABLE_DEPTH/8-1];
+  (* ram_style = "block" *) logic [127:0] mem[0:TABLE_DEPTH/8-1];
   logic ld_we_q;
   logic [TA-4:0] ld_row_q;
   logic [127:0] ld_data_q, row_q;
@@ -60,6 +60,10 @@ module bw_dw_plan #(
   end
 
   wire next_plane = plane_take_i && !last_q;
+  wire [15:0] pitch = cmd_q[`BW_C_OUT_PITCH];
+  wire [3:0] step_y = cmd_q[`BW_DW_OUT_STEP_Y];
+  logic [15:0] row_low_q;
+  logic [13:0] row_high_q;
 
   always_ff @(posedge clk_i) begin
     if (cmd_valid_i && cmd_ready_o) begin
@@ -79,7 +83,10 @@ module bw_dw_plan #(
       first_q <= 1'b0;
     end
     last_q <= plane_q == cmd_q[`BW_C_PLANES];
-    out_row_q <= {12'd0, cmd_q[`BW_DW_OUT_STEP_Y]} * cmd_q[`BW_C_OUT_PITCH];
+    // OUT_STEP_Y * OUT_PITCH as sums of two, which no tool makes a multiplier of; it is there before the first plane.
+    row_low_q <= (step_y[0] ? pitch : 16'd0) + (step_y[1] ? {pitch[14:0], 1'b0} : 16'd0);
+    row_high_q <= (step_y[2] ? pitch[13:0] : 14'd0) + (step_y[3] ? {pitch[12:0], 1'b0} : 14'd0);
+    out_row_q <= row_low_q + {row_high_q, 2'd0};
 
     // Index in cycle 0-2, row in 1-3, entry in 2-4, sum in 3-5.
     index_q <= seq_q == 0 ? in_idx_q[TA-1:0] : seq_q == 1 ? out_idx_q[TA-1:0] : operand_idx_q[TA-1:0];

@@ -14,6 +14,8 @@ module bw_engine #(
     parameter int          DW_WEIGHT_DEPTH = 512,
     parameter int          TABLE_DEPTH     = 1024,
     parameter int          MAX_BURST       = 16,
+    parameter int          X_BITS          = 27,
+    parameter int          AM_ULTRA        = 0,
     parameter logic [31:0] CONFIG_HASH     = 32'd0
 ) (
     input  wire          clk_i,
@@ -194,7 +196,7 @@ module bw_engine #(
   );
 
   bw_pw #(.PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH),
-          .ADDR_W(ADDR_W)) u_pw (
+          .ADDR_W(ADDR_W), .X_BITS(X_BITS)) u_pw (
       .clk_i, .rst_ni, .flush_i(flush),
       .cmd_valid_i(cmd_valid[2]), .cmd_ready_o(cmd_ready[2]), .cmd_i(cmd[1024+:512]), .done_o(unit_done[2]),
       .rd_req_o(rd_req[0]), .rd_addr_o(rd_addr[0+:ADDR_W]), .rd_gnt_i(rd_gnt[0]), .rd_valid_i(rd_valid[0]),
@@ -206,7 +208,7 @@ module bw_engine #(
   );
 
   bw_dw #(.DW_WEIGHT_DEPTH(DW_WEIGHT_DEPTH), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH),
-          .ADDR_W(ADDR_W)) u_dw (
+          .ADDR_W(ADDR_W), .X_BITS(X_BITS)) u_dw (
       .clk_i, .rst_ni, .flush_i(flush),
       .cmd_valid_i(cmd_valid[3]), .cmd_ready_o(cmd_ready[3]), .cmd_i(cmd[1536+:512]), .done_o(unit_done[3]),
       .rd_req_o(rd_req[3:1]), .rd_addr_o(rd_addr[ADDR_W+:3*ADDR_W]), .rd_gnt_i(rd_gnt[3:1]), .rd_valid_i(rd_valid[3:1]),
@@ -217,7 +219,7 @@ module bw_engine #(
       .busy_o(unit_busy[1]), .stall_o(unit_stall[1])
   );
 
-  bw_am #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W)) u_am (
+  bw_am #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W), .ULTRA(AM_ULTRA)) u_am (
       .clk_i, .rst_ni,
       .rd_req_i(rd_req), .rd_addr_i(rd_addr), .rd_gnt_o(rd_gnt), .rd_valid_o(rd_valid), .rd_data_o(rd_data),
       .wr_req_i(wr_req), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_gnt_o(wr_gnt), .range_err_o(am_range)

@@ -115,10 +115,14 @@ module bw_pw_array #(
     for (genvar q = 0; q < PAIRS; q++) begin : g_decode
       logic [7:0] b;
       logic sign;
+      logic [4:0] upper;
       logic [22:0] operand_q;
       assign b = byte_d[(l*PAIRS+q)*8+:8];
       assign sign = b[3] && !w8_q[l];
-      always_ff @(posedge clk_i) operand_q <= {{b[7], b[7:4]} - {4'd0, sign}, {14{sign}}, b[3:0]};
+      // Upper nibble with its sign, less `sign`, as functions of six bits: one LUT each behind the memory, no carry.
+      assign upper = {b[7], b[7:4]} ^ {sign && b[7:4] == 4'd0, sign && b[6:4] == 3'd0, sign && b[5:4] == 2'd0,
+                                       sign && !b[4], sign};
+      always_ff @(posedge clk_i) operand_q <= {upper, {14{sign}}, b[3:0]};
       assign weight_q[(l*PAIRS+q)*23+:23] = operand_q;
     end
   end

@@ -157,7 +157,7 @@ module bw_pw_gen #(
 
   // ---- stages 1 to 3: table word, multiplier, sums
   localparam int TAG_W = 16 + WADDR_W;  // words, first, last, W8, signed, zero point, weight address
-  logic [127:0] mem[0:TABLE_DEPTH/8-1];
+  (* ram_style = "block" *) logic [127:0] mem[0:TABLE_DEPTH/8-1];
   logic ld_we_q;
   logic [TABLE_W-4:0] ld_addr_q;
   logic [127:0] ld_data_q, read_q;

@@ -164,16 +164,15 @@ module bw_pw_out #(
   );
 
   // ---- address of the word, as long under way as its beat
-  logic [127:0] mem[0:TABLE_DEPTH/8-1];
+  (* ram_style = "block" *) logic [127:0] mem[0:TABLE_DEPTH/8-1];
   logic ld_we_q;
   logic [TABLE_W-4:0] ld_addr_q;
   logic [127:0] ld_data_q, read_q;
   logic [TABLE_W-1:0] index_q;
   logic [2:0] pick_q;
-  logic [ADDR_W-1:0] place1_q, place2_q, place3_q, offset1_q, plane_q;
+  logic [ADDR_W-1:0] place1_q, place2_q, place3_q, offset1_q;
   logic [(REQUANT-3)*ADDR_W-1:0] addr_q;
-  logic [15:0] entry;
-  logic skip_q;  // entry 0xFFFF: the word is padding of the last sub-pass and is not written
+  logic [15:0] plane_q;  // 0xFFFF: the word is padding of the last sub-pass and is not written
   logic [REQUANT-4:0] skips_q;
 
   always_ff @(posedge clk_i) begin
@@ -182,8 +181,6 @@ module bw_pw_out #(
     ld_addr_q <= ld_addr_i[TABLE_W-4:0];
     ld_data_q <= ld_data_i;
   end
-
-  assign entry = read_q[{pick_q, 4'd0}+:16];
 
   always_ff @(posedge clk_i) begin
     if (ld_we_q) mem[ld_addr_q] <= ld_data_q;
@@ -196,11 +193,10 @@ module bw_pw_out #(
     offset1_q <= offset_q;
     pick_q <= index_q[2:0];
     place2_q <= place1_q + offset1_q;
-    plane_q <= ADDR_W'(entry);
-    skip_q <= &entry;
+    plane_q <= read_q[{pick_q, 4'd0}+:16];
     place3_q <= place2_q;
-    addr_q <= {addr_q[(REQUANT-4)*ADDR_W-1:0], plane_q + place3_q};
-    skips_q <= {skips_q[REQUANT-5:0], skip_q};
+    addr_q <= {addr_q[(REQUANT-4)*ADDR_W-1:0], ADDR_W'(plane_q) + place3_q};
+    skips_q <= {skips_q[REQUANT-5:0], &plane_q};
   end
 
   // ---- words and the output queue; its room was reserved when the sub-pass began

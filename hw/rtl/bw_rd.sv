@@ -153,8 +153,10 @@ module bw_rd #(
   logic          l_valid_q;
   logic [2:0]    l_dest_q;
   logic [16:0]   l_addr_q, l_row_q;  // 17 bits: an address that passes 2^16 must not come back as a small one
-  logic [15:0]   l_beats_q, l_rows_q, l_stride_q, l_tag_q, l_count_q;
-  logic          l_row_end, l_end, l_none;
+  logic [15:0]   l_beats_q, l_rows_q, l_stride_q, l_tag_q, l_left_q;
+  // Ends are registered bits, computed one word ahead: of the row, of the last row; rows of one beat; nothing at all.
+  logic          l_row_end_q, l_last_row_q, l_single_q, l_empty_q;
+  logic          l_end, l_none;
   logic [16:0]   l_row_next;
   bw_fifo #(.W(DW), .D(4)) u_desc (
       .clk_i, .rst_ni, .clr_i(flush_i),
@@ -171,9 +173,8 @@ module bw_rd #(
   logic [127:0] o_data_q;
   logic [3:0]   done_q;
 
-  assign l_none     = l_valid_q && (l_beats_q == 16'd0 || l_rows_q == 16'd0);
-  assign l_row_end  = l_count_q == l_beats_q;
-  assign l_end      = l_row_end && l_rows_q == 16'd1;
+  assign l_none     = l_valid_q && l_empty_q;
+  assign l_end      = l_row_end_q && l_last_row_q;
   assign l_row_next = l_row_q + {1'b0, l_stride_q};
   assign r_pop      = r_valid && l_valid_q && !l_none && (!o_valid_q || o_leaves);
   assign desc_pop   = desc_valid && !l_valid_q;
@@ -210,7 +211,11 @@ module bw_rd #(
       {l_dest_q, l_addr_q[15:0], l_beats_q, l_rows_q, l_stride_q, l_tag_q} <= desc;
       l_addr_q[16] <= 1'b0;
       l_row_q      <= {1'b0, desc[DW-4-:16]};
-      l_count_q    <= 16'd1;
+      l_left_q     <= desc[DW-20-:16];
+      l_single_q   <= desc[DW-20-:16] == 16'd1;
+      l_row_end_q  <= desc[DW-20-:16] == 16'd1;
+      l_last_row_q <= desc[DW-36-:16] == 16'd1;
+      l_empty_q    <= desc[DW-20-:16] == 16'd0 || desc[DW-36-:16] == 16'd0;
       l_valid_q    <= 1'b1;
     end
     if (l_none && !o_valid_q) begin  // after the last word of the one before
@@ -227,11 +232,13 @@ module bw_rd #(
       o_dest_q   <= l_dest_q;
       o_addr_q   <= l_addr_q;
       o_data_q   <= r_head[127:0];
-      l_count_q  <= l_row_end ? 16'd1 : l_count_q + 16'd1;
-      l_addr_q   <= l_row_end ? l_row_next : l_addr_q + 17'd1;
-      if (l_row_end) begin
-        l_row_q  <= l_row_next;
-        l_rows_q <= l_rows_q - 16'd1;
+      l_left_q    <= l_row_end_q ? l_beats_q : l_left_q - 16'd1;
+      l_row_end_q <= l_row_end_q ? l_single_q : l_left_q == 16'd2;
+      l_addr_q    <= l_row_end_q ? l_row_next : l_addr_q + 17'd1;
+      if (l_row_end_q) begin
+        l_row_q      <= l_row_next;
+        l_rows_q     <= l_rows_q - 16'd1;
+        l_last_row_q <= l_rows_q == 16'd2;
       end
       if (l_end) l_valid_q <= 1'b0;
     end

@@ -128,9 +128,11 @@ module bw_wr #(
 
   // Words of the activation memory.
   logic [16:0]   l_addr_q, l_row_q;  // 17 bits: an address that passes 2^16 must not come back as a small one
-  logic [15:0]   l_beats_q, l_rows_q, l_stride_q, l_count_q;
+  logic [15:0]   l_beats_q, l_rows_q, l_stride_q, l_left_q;
   logic [CW-1:0] credit_q;
-  logic          l_row_end, l_range, l_go, w_take;
+  logic          room_q;  // two places were left: one is, whatever happened since
+  logic          l_row_end_q, l_last_row_q, l_single_q;  // computed one word ahead; rows of one beat
+  logic          l_range, l_go, w_take;
   logic [16:0]   l_row_next;
   generate
     if (ADDR_W < 17) begin : g_range
@@ -139,37 +141,43 @@ module bw_wr #(
       assign l_range = 1'b0;
     end
   endgenerate
-  assign l_row_end  = l_count_q == l_beats_q;
   assign l_row_next = l_row_q + {1'b0, l_stride_q};
-  assign rd_req_o   = l_valid_q && !l_range && credit_q != '0;
+  assign rd_req_o   = l_valid_q && !l_range && room_q;
   assign rd_addr_o  = l_addr_q[ADDR_W-1:0];
   assign l_go       = rd_req_o && rd_gnt_i;
   always_ff @(posedge clk_i) begin
     err_range_o <= l_valid_q && l_range;
     range_tag_o <= region_tag_o;
     if (cmd_take && !cmd_empty) begin
-      l_valid_q  <= 1'b1;
-      l_addr_q   <= {1'b0, cmd_i[`BW_MV_ADDRESS]};
-      l_row_q    <= {1'b0, cmd_i[`BW_MV_ADDRESS]};
-      l_beats_q  <= cmd_i[`BW_MV_BEATS];
-      l_rows_q   <= cmd_i[`BW_MV_ROWS];
-      l_stride_q <= cmd_i[`BW_MV_LOCAL_STRIDE];
-      l_count_q  <= 16'd1;
+      l_valid_q    <= 1'b1;
+      l_addr_q     <= {1'b0, cmd_i[`BW_MV_ADDRESS]};
+      l_row_q      <= {1'b0, cmd_i[`BW_MV_ADDRESS]};
+      l_beats_q    <= cmd_i[`BW_MV_BEATS];
+      l_rows_q     <= cmd_i[`BW_MV_ROWS];
+      l_stride_q   <= cmd_i[`BW_MV_LOCAL_STRIDE];
+      l_left_q     <= cmd_i[`BW_MV_BEATS];
+      l_single_q   <= cmd_i[`BW_MV_BEATS] == 16'd1;
+      l_row_end_q  <= cmd_i[`BW_MV_BEATS] == 16'd1;
+      l_last_row_q <= cmd_i[`BW_MV_ROWS] == 16'd1;
     end
     if (l_go) begin
-      l_count_q <= l_row_end ? 16'd1 : l_count_q + 16'd1;
-      l_addr_q  <= l_row_end ? l_row_next : l_addr_q + 17'd1;
-      if (l_row_end) begin
-        l_row_q   <= l_row_next;
-        l_rows_q  <= l_rows_q - 16'd1;
-        l_valid_q <= l_rows_q != 16'd1;
+      l_left_q    <= l_row_end_q ? l_beats_q : l_left_q - 16'd1;
+      l_row_end_q <= l_row_end_q ? l_single_q : l_left_q == 16'd2;
+      l_addr_q    <= l_row_end_q ? l_row_next : l_addr_q + 17'd1;
+      if (l_row_end_q) begin
+        l_row_q      <= l_row_next;
+        l_rows_q     <= l_rows_q - 16'd1;
+        l_last_row_q <= l_rows_q == 16'd2;
+        l_valid_q    <= !l_last_row_q;
       end
     end
     credit_q <= credit_q - CW'(l_go) + CW'(w_take && !stop_i);
+    room_q   <= credit_q > CW'(1);
     if (!rst_ni || flush_i) begin
       l_valid_q   <= 1'b0;
       err_range_o <= 1'b0;
       credit_q    <= CW'(ROOM);
+      room_q      <= 1'b0;
     end
   end
 

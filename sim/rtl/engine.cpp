@@ -289,15 +289,20 @@ struct Engine {
     return -1;
   }
 
-  // The words of bank n; Verilator's names of the sixteen memories.
-  VlWide<4> *bank(int n) {
-#define BANK(N) \
-  case N: return &top.rootp->bw_engine__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__mem[0];
-    switch (n) {
-      BANK(0) BANK(1) BANK(2) BANK(3) BANK(4) BANK(5) BANK(6) BANK(7)
-      BANK(8) BANK(9) BANK(10) BANK(11) BANK(12) BANK(13) BANK(14) BANK(15)
-    }
+  // Word `index` of bank n. A bank is made of one to seven equal memories (bw_am.sv); these are Verilator's names of
+  // them, and only those exist that this build has.
+  template <typename Root>
+  static VlWide<4> *word(Root *root, int n, int index) {
+#define PART(N, C)                                                                                        \
+  if constexpr (requires { root->bw_engine__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__g_chunk__BRA__##C##__KET____DOT__mem; }) { \
+    auto &mem = root->bw_engine__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__g_chunk__BRA__##C##__KET____DOT__mem;                 \
+    if (n == N && index / int(mem.size()) == C) return &mem[index % mem.size()];                          \
+  }
+#define BANK(N) PART(N, 0) PART(N, 1) PART(N, 2) PART(N, 3) PART(N, 4) PART(N, 5) PART(N, 6)
+    BANK(0) BANK(1) BANK(2) BANK(3) BANK(4) BANK(5) BANK(6) BANK(7)
+    BANK(8) BANK(9) BANK(10) BANK(11) BANK(12) BANK(13) BANK(14) BANK(15)
 #undef BANK
+#undef PART
     return nullptr;
   }
 };
@@ -345,11 +350,11 @@ int engine_read(void *handle, uint32_t address, uint32_t *data, int answer_delay
 }
 
 void engine_peek(void *handle, int bank, int index, uint8_t *word) {
-  memcpy(word, &static_cast<Engine *>(handle)->bank(bank)[index][0], 16);
+  memcpy(word, &Engine::word(static_cast<Engine *>(handle)->top.rootp, bank, index)->at(0), 16);
 }
 
 void engine_poke(void *handle, int bank, int index, const uint8_t *word) {
-  memcpy(&static_cast<Engine *>(handle)->bank(bank)[index][0], word, 16);
+  memcpy(&Engine::word(static_cast<Engine *>(handle)->top.rootp, bank, index)->at(0), word, 16);
 }
 
 // Cycles of the last run in which the instructions of a unit started (which = unit) or finished (which = unit + 4).

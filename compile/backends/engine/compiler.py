@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from bitwright.compile.backends.engine.emit import Emitter
 from bitwright.compile.backends.engine.layers import Network, Refused
-from bitwright.compile.backends.engine.memory import OutOfMemory
+from bitwright.compile.backends.engine.memory import MODES, OutOfMemory
+from bitwright.compile.backends.engine.order import Packed, overlapped
 from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer, pack_array, pack_channels
 from bitwright.compile.backends.engine.place import place
 from bitwright.compile.backends.engine.plan import Plan, Planner
 from bitwright.compile.backends.engine.program import Program
 from bitwright.compile.backends.engine.select import select
+from bitwright.compile.backends.engine.split import split_wide
+from bitwright.compile.backends.engine.timing import time_program
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError
 from bitwright.hw.config import EngineConfig
@@ -28,7 +31,7 @@ class Compiled:
     """A program and how it came about."""
 
     network: Network
-    packed: dict[int, ArrayLayer | ChannelLayer]
+    packed: Packed
     plan: Plan
     program: Program
 
@@ -37,10 +40,11 @@ def lower(
     graph: Graph, config: EngineConfig
 ) -> tuple[Network, dict[int, ArrayLayer | ChannelLayer], list[tuple[str, str, str]]]:
     """Layers, placed and packed, and what the engine refuses as (node, operator, reason)."""
-    network, refused = select(graph)
-    packed: dict[int, ArrayLayer | ChannelLayer] = {}
+    network, refused = select(graph, config.x_bits)
+    packed: Packed = {}
     if refused:
         return network, packed, refused
+    split_wide(network, config)
     place(network)
     for number, layer in enumerate(network.layers):
         try:
@@ -76,16 +80,29 @@ def compile_graph(graph: Graph, config: EngineConfig, *, dump: bool = False) -> 
     if refused:
         lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in refused)
         raise BackendError(f"the engine refuses {len(refused)} nodes of {graph.name}:{lines}")
+    candidates: list[tuple[int, int, Compiled]] = []
+    for layers, constants in ((network, packed), overlapped(network, packed)):
+        found = _fit(graph, layers, constants, config, dump)
+        if found is not None:
+            candidates.append((time_program(found.program, config).cycles, len(candidates), found))
+    if not candidates:
+        raise BackendError(
+            f"{graph.name}: its tensors do not fit the activation memory of configuration {config.name}; take a larger "
+            "one"
+        )
+    return min(candidates)[2]
+
+
+def _fit(graph: Graph, network: Network, packed: Packed, config: EngineConfig, dump: bool) -> Compiled | None:
+    """A program for the layers in this order, or None when the activation memory is too fragmented for any plan."""
     for slack in SLACKS:
         plan = Planner(network, config, packed, slack).best()
-        for compact in (False, True):
-            emitter = Emitter(network, config, plan, packed, dump=dump, compact=compact)
+        for mode in MODES:
+            emitter = Emitter(network, config, plan, packed, dump=dump, mode=mode)
             try:
                 program = emitter.run()
-                program.shapes |= {o.tensor: graph.tensors[o.tensor].shape for o in graph.outputs}
-                return Compiled(network, packed, plan, program)
             except OutOfMemory:
                 continue
-    raise BackendError(
-        f"{graph.name}: its tensors do not fit the activation memory of configuration {config.name}; take a larger one"
-    )
+            program.shapes |= {o.tensor: graph.tensors[o.tensor].shape for o in graph.outputs}
+            return Compiled(network, packed, plan, program)
+    return None

@@ -17,14 +17,19 @@ from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer
 from bitwright.compile.backends.engine.place import Word, words_of
 from bitwright.compile.backends.engine.plan import Plan, Segment, Stripe
 from bitwright.compile.backends.engine.program import BEAT, LayerFacts, Place, Program, Step
+from bitwright.compile.backends.engine.timing import time_steps
 from bitwright.errors import BackendError
 from bitwright.hw.config import BLOCKS, EngineConfig
 from bitwright.hw.isa import DESTINATIONS, DW_MODES, REGIONS, UNITS
 
 #: Table entry of a word that is not written.
 NOWHERE = 0xFFFF
+#: Blocks of the activation memory for what the array reads, and for what the depthwise unit reads.
+ARRAY_BLOCKS, CHANNEL_BLOCKS = frozenset((0, 1)), frozenset((2, 3))
 #: Aim of the length of an instruction of the array, in cycles: long against its start, short against the layer.
 CHUNK_CYCLES = 1200
+#: Layers are cut into at most so many bands of at least so many rows and about so many cycles.
+MOST_BANDS, LEAST_ROWS, BAND_CYCLES = 8, 2, 600
 _MODES = {"conv": "CONV", "max": "MAX", "add": "ADD", "square": "DEFORM_SQUARE", "free": "DEFORM_FREE"}
 
 
@@ -49,6 +54,16 @@ class _Home:
     stored: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
+def in_time(steps: list[Step], config: EngineConfig) -> list[Step]:
+    """The instructions in the order in which they could start.
+
+    The decoder works in order and stops at a full queue; so nothing that can start early may stand behind what starts
+    late. Units keep their own order, and what an instruction waits for stands before it.
+    """
+    start = time_steps(steps, config, in_order=False).start
+    return [steps[k] for k in sorted(range(len(steps)), key=lambda k: (start[k], k))]
+
+
 class Emitter:
     """One program."""
 
@@ -60,10 +75,10 @@ class Emitter:
         packed: dict[int, ArrayLayer | ChannelLayer],
         *,
         dump: bool = False,
-        compact: bool = False,
+        mode: str = "rotate",
     ) -> None:
         self.network, self.config, self.plan, self.dump = network, config, plan, dump
-        self.memory = Allocator(config, compact)
+        self.memory = Allocator(config, mode)
         self.activations = Tracker(BLOCKS << (config.index_bits + 2))
         self.rings = {
             "PW_WEIGHT": Ring(config.weight_depth),
@@ -83,6 +98,7 @@ class Emitter:
         self.layer = 0
         self.packed = packed
         self.last_use: dict[str, int] = {}
+        self.for_channels = {n for x in network.layers if not x.on_array for v in x.reads() for n, _ in v.refs}
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
@@ -110,8 +126,8 @@ class Emitter:
         assert all(name in self.homes for name in self.live), self.live.keys()
         found = {t: [self._view_place(v) for v in vs] for t, vs in network.outputs.items()}
         return Program(
-            self.config.name, self.config.hash, self.steps, bytes(self.constants), inputs, found, dumps, self.sizes,
-            [self._facts(layer) for layer in network.layers], {},
+            self.config.name, self.config.hash, in_time(self.steps, self.config), bytes(self.constants), inputs, found,
+            dumps, self.sizes, [self._facts(layer) for layer in network.layers], {},
         )  # fmt: skip
 
     def _facts(self, layer: Layer) -> LayerFacts:
@@ -203,12 +219,14 @@ class Emitter:
 
     # --- tensors -----------------------------------------------------------------------------------------------------
 
-    def _buffers(self, name: str, first: int, stop: int, avoid: frozenset[int]) -> _Live:
+    def _buffers(self, name: str, first: int, stop: int) -> _Live:
         s: Stored = self.network.stored[name]
+        # What the depthwise unit reads lies apart from the rest, so that the units seldom want one bank at once.
+        prefer = CHANNEL_BLOCKS if name in self.for_channels else ARRAY_BLOCKS
         made: list[Buffer] = []
         try:
             for _ in range(s.planes):
-                address = self.memory.take((stop - first) * s.shape[1], avoid)
+                address = self.memory.take((stop - first) * s.shape[1], prefer)
                 made.append(Buffer(address, first, stop - first, s.shape[1]))
         except Exception:
             for b in made:
@@ -216,10 +234,6 @@ class Emitter:
             raise
         self.live[name] = _Live(made, (0, 0))
         return self.live[name]
-
-    def _blocks(self, name: str) -> frozenset[int]:
-        shift = self.config.index_bits + 2
-        return frozenset(b.address >> shift for b in self.live[name].buffers)
 
     def _provide(self, refs: tuple[tuple[str, int], ...], rows: Span, stripe: Stripe) -> None:
         """The rows are in the activation memory afterwards; those of tensors in DRAM are loaded."""
@@ -232,7 +246,7 @@ class Emitter:
             first, stop = stripe.loads.get(name, rows)
             if live is not None:
                 self._drop(name)
-            live = self._buffers(name, first, stop, frozenset())
+            live = self._buffers(name, first, stop)
             width, height = s.shape[1], s.shape[0]
             for plane, buffer in enumerate(live.buffers):
                 self._load(
@@ -245,10 +259,9 @@ class Emitter:
         name = layer.output
         if name in self.live:
             return self.live[name]
-        avoid = frozenset().union(*(self._blocks(n) for v in layer.inputs for n, _ in v.refs if n in self.live))
         if name in segment.local or name not in self.plan.resident:
-            return self._buffers(name, first, stop, avoid)
-        return self._buffers(name, 0, self.network.stored[name].shape[0], avoid)
+            return self._buffers(name, first, stop)
+        return self._buffers(name, 0, self.network.stored[name].shape[0])
 
     def _store(self, name: str, first: int, stop: int) -> None:
         home, live = self.homes[name], self.live[name]
@@ -357,10 +370,25 @@ class Emitter:
 
     def _run_layer(self, number: int, layer: Layer, out: _Live, first: int, stop: int) -> None:
         packed = self.packed[number]
+        pixels = (stop - first) * self.network.stored[layer.output].shape[1]
+        entries = packed.constants.size // 16
         if isinstance(packed, ArrayLayer):
-            self._array(number, layer, packed, out, first, stop)
+            cached = packed.subs * packed.weights.shape[1] <= self.config.weight_depth // 2
+            cached &= entries <= self.config.const_depth * self.config.requant_lanes // 2
+            for band in self._bands(first, stop, pixels * packed.subs * packed.weights.shape[1], cached):
+                self._array(number, layer, packed, out, *band)
         else:
-            self._channels(number, layer, packed, out, first, stop)
+            cached = packed.weights.shape[0] * packed.weights.shape[1] <= self.config.dw_weight_depth // 2
+            cached &= entries <= self.config.const_depth * 8 // 2
+            for band in self._bands(first, stop, pixels * len(packed.words) * packed.weights.shape[1], cached):
+                self._channels(number, layer, packed, out, *band)
+
+    def _bands(self, first: int, stop: int, cycles: int, cached: bool) -> list[Span]:
+        """Rows in parts, so that the other unit can start on the first while this one makes the next."""
+        rows = stop - first
+        count = min(MOST_BANDS, rows // LEAST_ROWS, cycles // BAND_CYCLES) if cached else 1
+        count = max(count, 1)
+        return [(first + k * rows // count, first + (k + 1) * rows // count) for k in range(count)]
 
     def _geometry(self, layer: Layer, first: int, stop: int) -> dict[str, int]:
         view, out = layer.inputs[0], self.network.stored[layer.output]
@@ -400,18 +428,22 @@ class Emitter:
             consts, c_span = self._hold("PW_CONST", key, entries, p.constants[sub * width : (sub + count) * width],
                                         entries * config.requant_lanes)  # fmt: skip
             planes = range(sub * width // 16, -(-(sub + count) * width // 16))
-            bases = [out.buffers[k].base if k < p.planes else NOWHERE for k in planes]
+            places = [out.buffers[k].base for k in planes if k < p.planes]
+            # A base, a number modulo 2^16, may happen to be NOWHERE: then all are moved, and OUT_OFFSET moves back.
+            move = next(d for d in range(len(places) + 1) if NOWHERE not in {(b + d) & 0xFFFF for b in places})
+            bases = [(b + move) & 0xFFFF for b in places] + [NOWHERE] * (len(planes) - len(places))
             (table, out_table), spans = self._tables("PW", [self._buffer(w).base for w in p.words], bases)
+            geometry = self._geometry(layer, first, stop)
             self._finish(
                 "PW",
                 self._spans(p.words, rows),
                 [out.buffers[k].span(first, stop) for k in planes if k < p.planes],
                 [*spans, ("PW_WEIGHT", w_span), ("PW_CONST", c_span)],
-                self._geometry(layer, first, stop)
+                geometry
                 | {
                     "PLANES": len(p.words), "SUBS": count, "KH": layer.kernel[0], "KW": layer.kernel[1],
                     "W8": int(p.w8), "IN_TABLE": table, "OUT_TABLE": out_table, "WEIGHT_BASE": weights,
-                    "CONST_BASE": consts,
+                    "CONST_BASE": consts, "OUT_OFFSET": (geometry["OUT_OFFSET"] - move) & 0xFFFF,
                 },
             )  # fmt: skip
 

@@ -167,15 +167,17 @@ def make_requant(
     hi: int,
     operands: list[int],
     wrap: bool = False,
+    acc_bits: int = ACC_BITS,
 ) -> Requant:
     """Constants scaled to a shift of the hardware. Raises Refused when they do not fit.
 
     Args:
         multiplier: int64 (operands, C). addend: int64 (C,). shift, half_even, offset: as of `ir.ops.Requantize`.
         operands: largest magnitude of each operand.
+        acc_bits: of an accumulator that the build's requantizer takes (`EngineConfig.x_bits`).
     """
-    if max(operands) >= 1 << (ACC_BITS - 1):
-        raise Refused(f"accumulators reach {max(operands)}; the requantizer takes {ACC_BITS} bits")
+    if max(operands) >= 1 << (acc_bits - 1):
+        raise Refused(f"accumulators reach {max(operands)}; the requantizer takes {acc_bits} bits")
     if half_even and offset % 2:
         raise Refused("it rounds ties to even and has an odd zero point; train with an even one, or with other scales")
     reason = f"the shift {shift} is more than {SHIFTS[-1]}"

