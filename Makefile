@@ -73,6 +73,10 @@ bench-sim: $(VENV)/.made-for-demo ## speed of the simulators against qonnx and f
 bench-deform: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## the deformable ablation on digit scenes, or with BCCD=FOLDER on blood cells (an hour); OUT=FILE.json keeps the figures
 	$(QAT_BIN)/python -m benchmarks.bench_deform $(if $(BCCD),--bccd $(BCCD)) $(if $(OUT),--json $(OUT))
 
+.PHONY: bench-engine
+bench-engine: $(VENV)/.made-for-dev ## frames per second of the engine in RTL simulation, CoDeNet a-e and MobileNetV2 (half an hour)
+	$(BIN)/bitwright bench engine
+
 .PHONY: bench-one-class
 bench-one-class: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## two-stage one-class detection over seeds; BCCD=FOLDER adds blood tiles, OUT=FILE.json keeps the figures
 	$(QAT_BIN)/python -m benchmarks.bench_one_class $(if $(BCCD),--bccd $(BCCD)) $(if $(OUT),--json $(OUT))

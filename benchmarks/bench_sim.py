@@ -29,11 +29,11 @@ import onnxruntime as ort
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.nets import NETS
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph
 from bitwright.sim import reference
 from bitwright.sim.fast import FastSimulator
+from bitwright.zoo.structures import NETS
 
 #: Network -> frames of its batch.
 BATCHES = {"mobilenet_v2_224": 8, "autoencoder_640": 256}

@@ -20,6 +20,29 @@ from bitwright.engine_runs import run_rtl
 from bitwright.sim import reference
 
 SEED = 2026
+#: What `bitwright bench engine` runs when nothing is named.
+DEFAULT_MODELS = (
+    "codenet-bccd", "codenet_a_256", "codenet_b_256", "codenet_c_512", "codenet_d_512", "codenet_e_512",
+    "mobilenet_v2_224",
+)  # fmt: skip
+
+
+def model_file(name: str, folder: Path) -> Path:
+    """The file of a network of the zoo, of a structure (written into ``folder``), or the path itself."""
+    import onnx
+
+    from bitwright.zoo import entries
+    from bitwright.zoo.structures import NETS
+
+    for entry in entries():
+        if entry.name == name:
+            return entry.model
+    if name not in NETS:
+        return Path(name)
+    path = folder / f"{name}.onnx"
+    if not path.exists():
+        onnx.save(NETS[name](), str(path))
+    return path
 
 
 def bench_model(model: Path, board_name: str) -> dict[str, Any]:

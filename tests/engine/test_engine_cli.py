@@ -12,9 +12,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from bitwright.boards import load_board
 from bitwright.cli.app import app
-from bitwright.engine_bench import bench_model
+from bitwright.compile.backends.engine.backend import EngineOptions, board_config
+from bitwright.compile.backends.engine.pack import pack_array
+from bitwright.compile.backends.engine.report import bus_of
+from bitwright.compile.backends.engine.select import select
+from bitwright.compile.frontend import import_model
+from bitwright.engine_bench import bench_model, model_file
+from bitwright.engine_runs import compare_layers
+from bitwright.hw.config import CONFIGS
 from bitwright.zoo import entries
+from tests.engine.nets import random_input
 
 ZOO = {e.name: str(e.model) for e in entries()}
 
@@ -103,6 +112,40 @@ def test_codenet_runs_on_the_rtl(board: str) -> None:
     assert abs(row["estimated_cycles"] / row["cycles"] - 1) < 0.05, row
     assert row["seconds"] < 30, "a frame of CoDeNet a is to take less than 30 s"
     assert row["fps"] > {"ultra96-v2": 150, "pynq-z2": 64}[board]
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+def test_mobilenet_runs_on_the_rtl(tmp_path: Path) -> None:
+    row = bench_model(model_file("mobilenet_v2_224", tmp_path), "ultra96-v2")
+    assert row["different"] == 0
+    assert abs(row["estimated_cycles"] / row["cycles"] - 1) < 0.05, row
+    assert row["fps"] > 136
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+@pytest.mark.parametrize(("board", "seed"), [("ultra96-v2", 1), ("ultra96-v2", 2), ("pynq-z2", 3)])
+def test_every_layer_of_codenet_under_stalls(board: str, seed: int) -> None:
+    graph = import_model(Path(ZOO["codenet-bccd"]))
+    target = load_board(board)
+    config = board_config(target, EngineOptions())
+    x = random_input(graph, seed)
+    found, count = compare_layers(graph, config, x, rtl=True, bus=bus_of(target, 200.0), stall_seed=seed)
+    assert not found and count > 60
+
+
+def test_a_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def off_by_one(*what: object) -> object:
+        packed = pack_array(*what)  # type: ignore[arg-type]
+        packed.weights[0, 0, 0, 0] ^= 1  # one weight of the first layer
+        return packed
+
+    graph = import_model(Path(ZOO["digits-classifier"]))
+    monkeypatch.setattr("bitwright.compile.backends.engine.compiler.pack_array", off_by_one)
+    found, _ = compare_layers(graph, CONFIGS["tiny"], random_input(graph), rtl=False, bus=(60, 190))
+    assert found and found[0].layer == select(graph, 27)[0].layers[0].name and found[0].nodes
+    assert 0 < found[0].different < found[0].values and found[0].got != found[0].expected
 
 
 def test_estimate_names_an_unknown_option() -> None:

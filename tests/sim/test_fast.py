@@ -16,7 +16,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from benchmarks.nets import mobilenet_v2
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph, GraphBuilder, GraphInput, GraphOutput, IntType
 from bitwright.compile.ir.ops import Conv2d, Dense, Requantize
@@ -25,6 +24,7 @@ from bitwright.sim.fast import FastSimulator
 from bitwright.sim.fast.emit import Segment, emit_node
 from bitwright.sim.fast.simulator import FORBIDDEN_REWRITES
 from bitwright.sim.fast.staircase import float_form
+from bitwright.zoo.structures import mobilenet_v2
 from tests.backends.test_hls4ml import GRAPHS, batch_of
 from tests.frontend.random_models import RandomModel
 from tests.frontend.test_differential import STYLES

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.nets import autoencoder, mobilenet_v2
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph, GraphBuilder, GraphError, GraphInput, GraphOutput, IntType, Tensor
 from bitwright.compile.ir.ops import Add, Conv2d, Dense, MaxPool2d, Multiply, Requantize, Reshape, SumPool2d
 from bitwright.sim import reference
 from bitwright.sim.fast import FastSimulator
 from bitwright.sim.fast.library import library
+from bitwright.zoo.structures import autoencoder, mobilenet_v2
 
 
 class Net:

@@ -83,7 +83,7 @@ class Allocator:
     """First fit within the blocks of the activation memory; a plane lies within one block.
 
     Modes, from fast programs to tight ones: 'rotate' gives places in turn, so that writers seldom wait for old readers;
-    'spread' fills blocks from below, the emptiest first; 'dense' the fullest first, which leaves the largest planes room.
+    'spread' fills blocks from below, the emptiest first; 'dense' the fullest first, which leaves large planes room.
     All three take the preferred blocks where they can, 'compact' is 'dense' without preferences.
     """
 

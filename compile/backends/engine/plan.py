@@ -113,7 +113,7 @@ class Planner:
 
     def best(self) -> Plan:
         """The cheapest plan. Raises BackendError naming the layer that does not fit in any number of stripes."""
-        plans, trouble = [], ""
+        plans = []
         seen: set[frozenset[str]] = set()
         for threshold in THRESHOLDS:
             limit = threshold * BLOCKS * self.config.block_words
@@ -122,26 +122,26 @@ class Planner:
             if resident in seen:
                 continue
             seen.add(resident)
-            plan, stuck = self._cut(resident)
-            trouble = trouble or stuck
+            plan = self._cut(resident)
             if plan is not None:
                 plans.append(plan)
                 if len(plan.segments) == len(self.facts) and not plan.spilled:
                     break
         if not plans:
+            alone = (k for k in range(len(self.facts)) if self._segment(k, k + 1, frozenset()) is None)
+            number = next(alone, 0)
             raise BackendError(
-                f"{trouble}: its rows do not fit the activation memory of {self.config.name} "
+                f"{self.facts[number].layer.name}: its rows do not fit the activation memory of {self.config.name} "
                 f"({BLOCKS * self.config.block_words * 16 // 1024} KB) in any number of stripes; take a larger "
                 "configuration"
             )
         return min(plans, key=lambda p: p.cost)
 
-    def _cut(self, resident: frozenset[str]) -> tuple[Plan | None, str]:
+    def _cut(self, resident: frozenset[str]) -> Plan | None:
         """Dynamic programming over where segments end."""
         count = len(self.facts)
         best: list[tuple[float, list[Segment]] | None] = [None] * (count + 1)
         best[0] = (0.0, [])
-        reached = 0
         for first in range(count):
             here = best[first]
             if here is None:
@@ -153,7 +153,6 @@ class Planner:
                     there = best[stop]
                     if there is None or cost < there[0]:
                         best[stop] = (cost, [*here[1], found[1]])
-                        reached = max(reached, stop)
                 if (
                     stop == first + 1
                     and found is not None
@@ -163,10 +162,10 @@ class Planner:
                     break  # nothing is won by joining it with others
         end = best[count]
         if end is None:
-            return None, self.facts[min(reached, count - 1)].layer.name
+            return None
         local = {n for s in end[1] for n in s.local}
         spilled = frozenset(set(self.made) - local - resident)
-        return Plan(end[1], resident - local, spilled, end[0]), ""
+        return Plan(end[1], resident - local, spilled, end[0])
 
     def _whole(self, number: int, resident: frozenset[str]) -> bool:
         """All that the layer reads and writes is resident."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx
 
-from benchmarks.nets.net import Net
+from bitwright.zoo.structures.net import Net
 
 #: Output channels and stride of each block of V1, table 1.
 V1 = (

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from benchmarks.nets.net import UNSIGNED, Net
+from bitwright.zoo.structures.net import UNSIGNED, Net
 
 #: Units of each stage that keep the size, behind the one that halves it.
 REPEATS = (3, 7, 3)

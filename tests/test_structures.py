@@ -15,13 +15,13 @@ import onnx
 import pytest
 from onnx import shape_inference
 
-from benchmarks.nets import NETS
 from bitwright.compile.backends.engine.compiler import compile_graph
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph
 from bitwright.compile.ir.ops import DeformConv2d, Requantize
 from bitwright.hw.config import CONFIGS
 from bitwright.sim import reference
+from bitwright.zoo.structures import NETS
 from tests.engine.nets import random_input, run_program
 
 #: MACs and weights, without biases and normalization; those of MobileNet and SSDLite are what tests/quant/test_count.py

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import onnx
 
-from benchmarks.nets.net import Net
+from bitwright.zoo.structures.net import Net
 
 
 def autoencoder(quantized: bool = True) -> onnx.ModelProto:

@@ -14,9 +14,9 @@ from functools import partial
 
 import onnx
 
-from benchmarks.nets.autoencoder import autoencoder
-from benchmarks.nets.codenet import CONFIGURATIONS, codenet
-from benchmarks.nets.mobilenet import mobilenet_v1, mobilenet_v2, mobilenet_v2_ssdlite
+from bitwright.zoo.structures.autoencoder import autoencoder
+from bitwright.zoo.structures.codenet import CONFIGURATIONS, codenet
+from bitwright.zoo.structures.mobilenet import mobilenet_v1, mobilenet_v2, mobilenet_v2_ssdlite
 
 __all__ = ["NETS", "autoencoder", "codenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v2_ssdlite"]
 
