@@ -49,8 +49,9 @@ def test_every_engine_on_the_whole_split(name: str, tmp_path: Path) -> None:
     images = test_images(name)
     port = bundle.inputs[0]
     results = verify(bundle, {port.tensor: port.to_tensor(to_integers(port, images))}, None)
-    assert [r.engine for r in results] == ["reference", "fast", "csim", "board-sim"]
-    for r in results:
+    ran = [r for r in results if r.engine not in ("program", "rtl")]  # those of the other backend
+    assert [r.engine for r in ran] == ["reference", "fast", "csim", "board-sim"]
+    for r in ran:
         assert r.skipped is None and r.frames == 540 and r.different == 0, r
     with Accelerator.load(bundle, device="sim") as net:
         y = net.run(images)

@@ -94,7 +94,7 @@ module bw_dw_mac #(
     wire [8:0] outside = max_q[0] ? 9'h100 : 9'h000;
     for (genvar l = 0; l < 16; l++) begin : g_lane
       logic signed [8:0] a_q;
-      logic signed [16:0] p_q;
+      (* use_dsp = "yes" *) logic signed [16:0] p_q;
       wire [7:0] b = words_q[128*k+8*l+:8];
       wire signed [7:0] w = $signed(w_q[8*l+:8]);
       always_ff @(posedge clk_i) begin

@@ -133,7 +133,7 @@ module bw_pw_array #(
   for (genvar q = 0; q < PAIRS; q++) begin : g_column
     logic signed [LANES*SUM_W-1:0] sum_q;
     for (genvar l = 0; l < LANES; l++) begin : g_stage
-      logic signed [31:0] prod_q;
+      (* use_dsp = "yes" *) logic signed [31:0] prod_q;
       logic signed [SUM_W-1:0] prev_d;
       if (l == 0) begin : g_first
         assign prev_d = '0;

@@ -90,7 +90,7 @@ class Step:
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What reports say of a layer. macs: of the network, not of the padded array. nodes: of the graph."""
+    """What reports say of a layer. macs: that it does, without those of the padded array. nodes: of the graph."""
 
     name: str
     kind: str
