@@ -79,7 +79,7 @@ module bw_ctrl #(
 
   assign running       = state_q == HEADER || state_q == RUN;
   assign busy_o        = state_q != IDLE || start_q;
-  assign stop_o        = state_q == DRAIN;
+  assign stop_o        = !running;  // also while idle and in a flush: what the burst cutters still hold must not go out
   assign flush_o       = state_q == FLUSH;
   assign done_o        = done_q;
   assign error_o       = error_q;
