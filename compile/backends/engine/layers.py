@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bitwright.compile.backends.engine.refit import refit
 from bitwright.compile.ir.types import IntArray
 from bitwright.hw.isa import ACC_BITS, ADDEND_BITS, MULTIPLIER_BITS, SHIFTS, SUM_BITS
 
@@ -168,6 +169,7 @@ def make_requant(
     operands: list[int],
     wrap: bool = False,
     acc_bits: int = ACC_BITS,
+    ranges: tuple[IntArray, IntArray] | None = None,
 ) -> Requant:
     """Constants scaled to a shift of the hardware. Raises Refused when they do not fit.
 
@@ -175,6 +177,7 @@ def make_requant(
         multiplier: int64 (operands, C). addend: int64 (C,). shift, half_even, offset: as of `ir.ops.Requantize`.
         operands: largest magnitude of each operand.
         acc_bits: of an accumulator that the build's requantizer takes (`EngineConfig.x_bits`).
+        ranges: int64 (C,) bounds of a single operand, by which other constants are found when these do not fit.
     """
     if max(operands) >= 1 << (acc_bits - 1):
         raise Refused(f"accumulators reach {max(operands)}; the requantizer takes {acc_bits} bits")
@@ -196,6 +199,10 @@ def make_requant(
             if half_even:
                 scaled = scaled + (1 << (hardware - 1))
             return Requant(multiplier.astype(np.int64) << more, scaled, code, half_even, wrap, lo, hi)
+    if ranges is not None and not half_even and not wrap:
+        found = refit(multiplier[0], addend, shift, offset, (lo, hi), *ranges)
+        if found is not None and bound(found[1]) < 1 << (ADDEND_BITS - 1):
+            return Requant(found[0][None], found[1], found[2], False, False, lo, hi)
     raise Refused(reason)
 
 

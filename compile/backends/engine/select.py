@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from bitwright.compile.backends.engine.layers import (
     identity_requant,
     make_requant,
 )
+from bitwright.compile.backends.engine.refit import refit_apart
 from bitwright.compile.ir import Graph
 from bitwright.compile.ir.ops import (
     Add,
@@ -37,8 +39,10 @@ from bitwright.compile.ir.ops import (
     Slice,
     SumPool2d,
 )
+from bitwright.compile.ir.ops.base import per_channel
 from bitwright.compile.ir.types import IntArray, Tensor
 from bitwright.hw.config import LANES
+from bitwright.hw.isa import SHIFTS
 
 #: The field of the instruction has 4 bits.
 MAX_ARRAY_KERNEL = 15
@@ -370,9 +374,47 @@ class Selector:
             limits = [self._magnitude(n) for n in source.inputs]
         else:
             rows, limits = mm[None], [max(abs(b) for b in tensor.bounds)]
-        requant = make_requant(rows, cc, node.shift, half, node.offset, lo, hi, limits, acc_bits=self.acc_bits)
+        ranges = None
+        if len(rows) == 1:
+            ranges = per_channel(tensor.lo, every), per_channel(tensor.hi, every)
+        try:
+            requant = make_requant(
+                rows, cc, node.shift, half, node.offset, lo, hi, limits, acc_bits=self.acc_bits, ranges=ranges
+            )  # fmt: skip
+        except Refused:
+            if ranges is None or half or limits[0] >= 1 << (self.acc_bits - 1):
+                raise
+            # Whatever the reason was: one layer for each shift may still do.
+            groups = refit_apart(rows[0], cc, node.shift, node.offset, (lo, hi), *ranges)
+            if groups is None:
+                raise
+            self.views[node.output] = self._apart(source, node, groups, (lo, hi)).take(taken)
+            return
         made = self._compute(source, requant, node.output, (source.name, node.name))
         self.views[node.output] = made.take(taken)
+
+    def _apart(
+        self,
+        source: Node,
+        node: Requantize,
+        groups: dict[int, tuple[list[int], IntArray, IntArray]],
+        limits: tuple[int, int],
+    ) -> View:
+        """A layer for each shift: channels whose constants fit no common one."""
+        every = self.graph.tensors[source.output].channels
+        whole = self._compute(source, identity_requant(every, *limits), node.output, (source.name, node.name))
+        layer = self.layers.pop()
+        shape = self.stored.pop(layer.output).shape
+        refs: dict[int, tuple[str, int]] = {}
+        for code, (channels, m, c) in groups.items():
+            name = f"{layer.output}.shift{SHIFTS[code]}"
+            requant = Requant(m[None], c, code, False, False, *limits)
+            weight = None if layer.weight is None else np.ascontiguousarray(layer.weight[..., channels])
+            inputs = layer.inputs if layer.on_array else [layer.inputs[0].take(channels)]
+            self.layers.append(replace(layer, name=name, output=name, inputs=inputs, weight=weight, requant=requant))
+            self.stored[name] = Stored(name, (*shape[:2], len(channels)), limits[0] < 0)
+            refs |= {k: (name, i) for i, k in enumerate(channels)}
+        return View(whole.shape, tuple(refs[k] for k in range(every)), whole.up)
 
     def _magnitude(self, name: str) -> int:
         return max(abs(b) for b in self.graph.tensors[name].bounds)
