@@ -141,14 +141,18 @@ def compare_layers(
         ProgramMachine(config, regions).run()
     values = reference.run(graph, x, keep=True)
     places = program.dumps
+    makers = {layer.output: layer for layer in network.layers}
     found, count = [], 0
-    for layer in network.layers:
-        view = network.values.get(layer.output)
+    for node in graph.nodes:
+        view = network.values.get(node.output)
         if view is None or any(name not in places for name, _ in view.refs):
             continue
+        layer = makers[view.refs[-1][0]]
+        if node.name not in layer.nodes:
+            continue  # it moves what another node has made
         parts = [places[name].unpack(regions[places[name].region])[:, :, c] for name, c in view.refs]
         got = np.stack(parts, axis=2).repeat(1 << view.up[0], axis=0).repeat(1 << view.up[1], axis=1)
-        want = values[layer.output][0].reshape(got.shape)
+        want = values[node.output][0].reshape(got.shape)
         wrong = np.argwhere(got != want)
         count += 1
         if len(wrong):
