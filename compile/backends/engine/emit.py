@@ -421,7 +421,7 @@ class Emitter:
         rows = layer.rows(layer.inputs[0], first, stop)
         for sub in range(0, p.subs, chunk):
             count = min(chunk, p.subs - sub)
-            key = (number, sub)
+            key = (number, sub, count)  # stripes of other heights are cut into other chunks
             weights, w_span = self._hold("PW_WEIGHT", key, count * steps, p.weights[sub : sub + count],
                                          count * steps * config.weight_beats)  # fmt: skip
             entries = count * width // config.requant_lanes
@@ -462,11 +462,20 @@ class Emitter:
             if layer.weight is not None:
                 n = len(words) * steps
                 fields["WEIGHT_BASE"], span = self._hold(
-                    "DW_WEIGHT", (number, at), n, p.weights[at : at + chunk], 3, ROWS=n, DRAM_STRIDE=3, LOCAL_STRIDE=4
+                    "DW_WEIGHT",
+                    (number, at, len(words)),
+                    n,
+                    p.weights[at : at + chunk],
+                    3,
+                    ROWS=n,
+                    DRAM_STRIDE=3,
+                    LOCAL_STRIDE=4,
                 )
                 held.append(("DW_WEIGHT", span))
             n = len(words) * entries
-            fields["CONST_BASE"], span = self._hold("DW_CONST", (number, at), n, p.constants[at : at + chunk], 8 * n)
+            fields["CONST_BASE"], span = self._hold(
+                "DW_CONST", (number, at, len(words)), n, p.constants[at : at + chunk], 8 * n
+            )
             held.append(("DW_CONST", span))
             reads = self._spans(words, rows)
             tables = [[self._buffer(w).base for w in words], [out.buffers[k].base for k in range(at, at + len(words))]]
