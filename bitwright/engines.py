@@ -160,11 +160,16 @@ class Comparison:
 
 def run_engine(name: str, bundle: Bundle, inputs: Integers, progress: Progress = None) -> dict[str, IntArray]:
     """Run one engine. Raises ToolMissingError when it cannot run here."""
+    return require(name, bundle).run(bundle, load_graph(bundle.program), inputs, progress)
+
+
+def require(name: str, bundle: Bundle) -> Engine:
+    """An engine that can run the bundle here. Raises ToolMissingError."""
     engine = ENGINES[name]
     missing = engine.missing(bundle)
     if missing:
         raise ToolMissingError(f"engine {name}: {missing}")
-    return engine.run(bundle, load_graph(bundle.program), inputs, progress)
+    return engine
 
 
 def verify(bundle: Bundle, inputs: Integers, expected: Integers | None, progress: Any = None) -> list[Comparison]:

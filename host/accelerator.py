@@ -46,6 +46,12 @@ class Accelerator:
     def load(cls, bundle: str | Path | Bundle, device: str = "auto", timeout: float = 5.0) -> Accelerator:
         """Open a bundle on a device: 'auto', 'sim' or 'pynq'. Raises HostError."""
         loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
+        kind = loaded.manifest.get("transport", {}).get("kind", "axi_dma")
+        if kind != "axi_dma":
+            raise DeviceError(
+                f"{loaded.root}: the bundle's transport is {kind}; this runtime drives axi_dma only. Simulate it with "
+                "`bitwright simulate --engine rtl`, or compile the model with the backend hls4ml"
+            )
         return cls(loaded, open_device(loaded, device), timeout)
 
     def __enter__(self) -> Accelerator:

@@ -190,8 +190,8 @@ def simulate(
     stall_seed: int | None = None,
 ) -> None:  # fmt: skip
     """Run one engine."""
-    from bitwright.cli.engine import simulate_rtl
-    from bitwright.engines import run_engine
+    from bitwright.engine_runs import simulate_bundle
+    from bitwright.engines import require, run_engine
 
     with _host_errors():
         bundle = load_bundle(folder)
@@ -199,7 +199,8 @@ def simulate(
         figures: list[dict[str, Any]] = []
         with _bar(engine, json) as progress:
             if engine == "rtl":
-                q, figures = simulate_rtl(bundle, x, stall_seed, progress)
+                require(engine, bundle)
+                q, figures = simulate_bundle(bundle, x, progress, stall_seed)
             else:
                 q = run_engine(engine, bundle, x, progress)
         y = {p.name: from_integers(p, q[p.tensor], raw) for p in bundle.outputs}

@@ -59,20 +59,6 @@ def print_figures(figures: dict[str, Any]) -> None:
     console.print(table)
 
 
-def simulate_rtl(
-    bundle: Bundle, inputs: Any, stall_seed: int | None, progress: Any
-) -> tuple[Any, list[dict[str, Any]]]:
-    """Outputs and figures of every frame. Raises ToolMissingError when the RTL cannot run here."""
-    from bitwright.engine_runs import simulate_bundle
-    from bitwright.engines import ENGINES
-    from bitwright.errors import ToolMissingError
-
-    missing = ENGINES["rtl"].missing(bundle)
-    if missing:
-        raise ToolMissingError(f"engine rtl: {missing}")
-    return simulate_bundle(bundle, inputs, progress, stall_seed)
-
-
 def verify_layers(bundle: Bundle, inputs: Any, json: bool) -> int:
     """Every layer of the first frame on the RTL, or on the program machine without Verilator; 1 if any differs."""
     from bitwright.compile.backends.engine.backend import named_config

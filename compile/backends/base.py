@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
+
+from pydantic import BaseModel, ValidationError
 
 from bitwright.boards import Board
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError
 
 ENTRY_POINTS = "bitwright.backends"
+Options = TypeVar("Options", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,30 @@ def load_backend(name: str) -> Backend:
         if entry.name == name:
             return cast(Backend, entry.load()())
     names = backend_names()
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise BackendError(f"backend {name!r} is not installed; there are {names}{hint}")
+    raise BackendError(f"backend {name!r} is not installed; there are {names}{nearest(name, names)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the known one that it was likely meant to be, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def parse_options(
+    backend: str, model: type[Options], values: Mapping[str, Any], nested: Mapping[str, type[BaseModel]] | None = None
+) -> Options:
+    """Check the user's options. Raises BackendError: one line with field, rule and value, nearest name included.
+
+    Args:
+        nested: models of the entries of a field, by its name.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = list((nested or {}).get(str(first["loc"][0]), model).model_fields)
+            hint = nearest(str(first["loc"][-1]), known) or f"; known are {', '.join(known)}"
+            raise BackendError(f"{backend} option {place} is unknown{hint}") from None
+        raise BackendError(f"{backend} option {place} = {first.get('input')!r}: {first['msg']}") from None

@@ -148,6 +148,11 @@ def test_a_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < found[0].different < found[0].values and found[0].got != found[0].expected
 
 
+def test_the_host_says_that_it_does_not_drive_the_engine(bundle: Path) -> None:
+    answer = CliRunner().invoke(app, ["run", str(bundle), "--device", "sim"])
+    assert answer.exit_code == 1 and "transport is engine" in str(answer.exception)
+
+
 def test_estimate_names_an_unknown_option() -> None:
     answer = CliRunner().invoke(app, ["estimate", ZOO["digits-classifier"], "-O", "confg=tiny"])
     assert "did you mean config" in str(answer.exception)

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from bitwright.boards import Board
-from bitwright.compile.backends.base import Project, Report, Transport
+from bitwright.compile.backends.base import Project, Report, Transport, nearest, parse_options
 from bitwright.compile.backends.engine.compiler import compile_graph, lower
 from bitwright.compile.backends.engine.report import estimate_report
 from bitwright.compile.ir import Graph
@@ -21,8 +21,7 @@ from bitwright.errors import BackendError
 from bitwright.hw.config import CONFIGS, RTL, EngineConfig
 
 
-@dataclass(frozen=True)
-class EngineOptions:
+class EngineOptions(BaseModel):
     """Options of the backend.
 
     Attributes:
@@ -31,8 +30,10 @@ class EngineOptions:
         dump: keep every intermediate tensor in DRAM, so that layers can be compared; costs bandwidth.
     """
 
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
     config: str = ""
-    clock_mhz: float | None = None
+    clock_mhz: Annotated[float, Field(gt=0, le=1000)] | None = None
     dump: bool = False
 
 
@@ -43,22 +44,9 @@ class EngineBackend:
 
     def options(self, values: Mapping[str, Any]) -> EngineOptions:
         """Check options; BackendError names field, rule and value."""
-        known = list(EngineOptions.__dataclass_fields__)
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1)
-                hint = f"; did you mean {near[0]}?" if near else ""
-                raise BackendError(f"engine option {key!r} is unknown; there are {known}{hint}")
-        options = EngineOptions(**values)
+        options = parse_options(self.name, EngineOptions, values)
         if options.config:
-            named_config(str(options.config))
-        clock = options.clock_mhz
-        if clock is not None and (
-            isinstance(clock, bool) or not isinstance(clock, (int, float)) or not 0 < clock <= 1000
-        ):
-            raise BackendError(f"engine option clock_mhz must be a number above 0, at most 1000, got {clock!r}")
-        if not isinstance(options.dump, bool):
-            raise BackendError(f"engine option dump must be true or false, got {options.dump!r}")
+            named_config(options.config)
         return options
 
     def supports(self, graph: Graph, options: EngineOptions) -> Report:
@@ -103,9 +91,7 @@ def named_config(name: str) -> EngineConfig:
     """A configuration by name. Raises BackendError with the nearest one."""
     if name in CONFIGS:
         return CONFIGS[name]
-    near = difflib.get_close_matches(name, CONFIGS, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
-    raise BackendError(f"engine configuration {name!r} is unknown; there are {sorted(CONFIGS)}{hint}")
+    raise BackendError(f"engine configuration {name!r} is unknown; there are {sorted(CONFIGS)}{nearest(name, CONFIGS)}")
 
 
 def board_config(board: Board, options: EngineOptions) -> EngineConfig:

@@ -249,10 +249,13 @@ class Emitter:
             live = self._buffers(name, first, stop)
             width, height = s.shape[1], s.shape[0]
             for plane, buffer in enumerate(live.buffers):
-                self._load(
-                    "AM", REGIONS.index(home.place.region), home.place.offset + (plane * height + first) * width,
-                    buffer.address, (stop - first) * width, int(home.stored[first:stop].max(initial=0)),
-                )  # fmt: skip
+                beats = (stop - first) * width
+                span = (buffer.address, buffer.address + beats)
+                waits = self.activations.on_write(UNITS.index("LD"), self.count[UNITS.index("LD")] + 1, [span])
+                store = UNITS.index("ST")
+                waits[store] = max(waits[store], int(home.stored[first:stop].max(initial=0)))
+                offset = home.place.offset + (plane * height + first) * width
+                self._load("AM", waits, REGIONS.index(home.place.region), offset, buffer.address, beats)
             live.ready = (first, stop)
 
     def _target(self, layer: Layer, first: int, stop: int, segment: Segment) -> _Live:
@@ -291,18 +294,12 @@ class Emitter:
         return self.count[unit]
 
     def _load(
-        self, dest: str, region: int, offset: int, address: int, beats: int, stored: int = 0, **shape: int
+        self, dest: str, waits: list[int], region: int, offset: int, address: int, beats: int, **rows: int
     ) -> None:
-        """One LD; ``stored`` is the ST that wrote what it reads."""
-        number = self.count[UNITS.index("LD")] + 1
-        if dest == "AM":
-            waits = self.activations.on_write(UNITS.index("LD"), number, [(address, address + beats)])
-        else:
-            waits = [0] * len(UNITS)
-        waits[UNITS.index("ST")] = max(waits[UNITS.index("ST")], stored)
+        """One LD of ``beats`` consecutive beats, or of ``rows`` of them (ROWS, DRAM_STRIDE, LOCAL_STRIDE)."""
         self._emit(
-            "LD", waits, DEST=DESTINATIONS.index(dest), REGION=region, OFFSET=offset, ADDRESS=address,
-            **({"BEATS": beats, "ROWS": 1} | shape),
+            "LD", waits, DEST=DESTINATIONS.index(dest), REGION=region, OFFSET=offset, ADDRESS=address, BEATS=beats,
+            **({"ROWS": 1} | rows),
         )  # fmt: skip
 
     def _constant(self, key: Hashable, data: NDArray[np.uint8] | bytes) -> int:
@@ -327,10 +324,7 @@ class Emitter:
             scale = {"PW_WEIGHT": self.config.weight_beats, "PW_CONST": self.config.requant_lanes, "DW_WEIGHT": 4,
                      "DW_CONST": 8}.get(memory)  # fmt: skip
             address = at * scale if scale else at // 8
-            self._emit(
-                "LD", waits, DEST=DESTINATIONS.index(memory), REGION=0, OFFSET=offset, ADDRESS=address,
-                **({"BEATS": beats, "ROWS": 1} | shape),
-            )  # fmt: skip
+            self._load(memory, waits, REGIONS.index("PROGRAM"), offset, address, beats, **shape)
         return at, (at, at + entries)
 
     def _tables(self, unit: str, *tables: list[int]) -> tuple[list[int], list[tuple[str, Span]]]:

@@ -110,7 +110,6 @@ def summary(
         "cycles": timing.cycles,
         "fps": clock_mhz * 1e6 / timing.cycles if timing.cycles else 0.0,
         "macs_per_frame": macs,
-        "weights": None,
         "macs_per_cycle": macs / timing.cycles if timing.cycles else 0.0,
         "limits_cycles": limits,
         "binds": max(limits, key=lambda k: limits[k]),

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from bitwright.boards import Board
-from bitwright.compile.backends.base import Project, Report, Transport
+from bitwright.compile.backends.base import Project, Report, Transport, parse_options
 from bitwright.compile.backends.hls4ml.csim import write_driver
 from bitwright.compile.backends.hls4ml.lower import lower
 from bitwright.compile.backends.hls4ml.model import SUPPORTED, layer_list
-from bitwright.compile.backends.hls4ml.options import Hls4mlOptions, check_layer_names, parse_options
+from bitwright.compile.backends.hls4ml.options import Hls4mlOptions, LayerOptions, check_layer_names
 from bitwright.compile.ir import Graph
 from bitwright.compile.ir.types import IntType
 from bitwright.errors import BackendError, ToolMissingError
@@ -39,7 +39,7 @@ class Hls4mlBackend:
 
     def options(self, values: Mapping[str, Any]) -> Hls4mlOptions:
         """Check options; BackendError names field, rule and value."""
-        return parse_options(values)
+        return parse_options(self.name, Hls4mlOptions, values, {"layers": LayerOptions})
 
     def supports(self, graph: Graph, options: Hls4mlOptions) -> Report:
         """All operators of the IR are taken; limits of the tools are reported."""

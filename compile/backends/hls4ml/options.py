@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from bitwright.compile.backends.base import nearest
 from bitwright.errors import BackendError
 
 Reuse = Annotated[int, Field(ge=1, le=1 << 20)]
@@ -47,26 +46,9 @@ class Hls4mlOptions(BaseModel):
     layers: dict[str, LayerOptions] = Field(default_factory=dict)
 
 
-def parse_options(values: Mapping[str, Any]) -> Hls4mlOptions:
-    """Check the user's options. Raises BackendError: one line with field, rule and value, nearest name included."""
-    try:
-        return Hls4mlOptions.model_validate(dict(values))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"])
-        if first["type"] == "extra_forbidden":
-            last = str(first["loc"][-1])
-            known = list((LayerOptions if first["loc"][0] == "layers" else Hls4mlOptions).model_fields)
-            near = difflib.get_close_matches(last, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            raise BackendError(f"hls4ml option {place} is unknown; {hint}") from None
-        raise BackendError(f"hls4ml option {place} = {first.get('input')!r}: {first['msg']}") from None
-
-
 def check_layer_names(options: Hls4mlOptions, names: list[str]) -> None:
     """Every layer that the options name must exist."""
     for name in options.layers:
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names[:20])}"
-            raise BackendError(f"hls4ml option layers.{name}: no such layer; {hint}")
+            hint = nearest(name, names) or f"; there are {', '.join(names[:20])}"
+            raise BackendError(f"hls4ml option layers.{name}: no such layer{hint}")
