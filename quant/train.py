@@ -37,6 +37,8 @@ from bitwright.quant.tasks.base import batches
 
 #: Learning rate of offset layers, as a share of the others'.
 _OFFSET_RATE = 0.1
+#: First parts of the names of a backbone's tensors in a checkpoint.
+_BACKBONE = ("model.stem.", "model.stages.", "model.top.", "model.backbone.")
 #: Training samples that set the activation ranges.
 _CALIBRATION_SAMPLES = 2048
 
@@ -144,12 +146,24 @@ def train(
     return Trained(recipe, task, quantized.eval().cpu(), dict(state.metrics), state.history)
 
 
-def train_float(recipe: Recipe, checkpoint_path: Path, report: Report | None = None) -> dict[str, float]:
-    """The first phase alone; figures of the float network on the test samples. For comparisons of networks."""
+def train_float(
+    recipe: Recipe, checkpoint_path: Path, *, backbone: Path | None = None, report: Report | None = None
+) -> dict[str, float]:
+    """The first phase alone; figures of the float network on the test samples. For comparisons of networks.
+
+    Args:
+        backbone: a checkpoint that this function wrote for a network with the same backbone, whose weights it starts
+            from, as networks are usually started from a classifier's.
+
+    Raises:
+        ModelError: ``backbone`` is missing, damaged, or its backbone is another.
+    """
     device = _device(recipe)
     task = build_task(recipe)
     torch.manual_seed(recipe.seed)
     model = build(recipe, FloatLayers()).to(device)
+    if backbone is not None:
+        _take_backbone(model, backbone)
     head = task.head.to(device) if task.head is not None else None
     _run_phase(_Network(model, head), recipe, task, Checkpoint(recipe), checkpoint_path, device, report)
     return evaluate(model, task)
@@ -216,6 +230,15 @@ def _take_float(model: nn.Module, recipe: Recipe, path: Path) -> None:
     if other.recipe.model != recipe.model:
         raise ModelError(f"{path}: holds another model ({other.recipe.model}); the recipe asks for {recipe.model}")
     model.load_state_dict(other.float_model)
+
+
+def _take_backbone(model: nn.Module, path: Path) -> None:
+    network = Checkpoint.load(path).network or {}
+    given = {k.removeprefix("model."): v for k, v in network.items() if k.startswith(_BACKBONE)}
+    own = {k: v.shape for k, v in model.state_dict().items() if f"model.{k}".startswith(_BACKBONE)}
+    if not own or {k: v.shape for k, v in given.items()} != own:
+        raise ModelError(f"{path}: its backbone is not the one of this model; train both with the same 'backbone'")
+    model.load_state_dict(given, strict=False)
 
 
 def _quantized(recipe: Recipe) -> nn.Module:
