@@ -29,7 +29,7 @@ class EngineConfig:
 
     Attributes:
         name: of the configuration.
-        pairs: columns of the pointwise array, 8, 16 or 32; each is 16 multipliers for two 4-bit weights or one of 8.
+        pairs: columns of the pointwise array, 4, 8, 16 or 32; each is 16 multipliers for two 4-bit weights or one of 8.
         am_depth: words of one of the sixteen banks of the activation memory, a multiple of 512.
         weight_depth: words of the pointwise weight memory, a power of two; one is 16 x pairs weights of 8 bits.
         const_depth: entries of the requantizers' memories, a power of two.
@@ -37,7 +37,9 @@ class EngineConfig:
         table_depth: entries of each plane table, a power of two.
         max_burst: longest AXI burst in beats, 1 to 256 (16 where the port is AXI3).
         x_bits: of an accumulator that the requantizers take, 18 to 27; up to 25 a DSP slice of the 7 series does half
-            of the product, above that it takes two.
+            of the product, above that it takes two; up to 18 for multipliers of 18 x 18 bits.
+        am_blocks: 4, or 1: the same addresses in 4 banks instead of 16, a smaller crossbar; no program depends on it.
+        mul18: 1: the device multiplies 18 x 18 bits (ECP5, Gowin); no program depends on it.
         am_ultra: 1: the activation memory lies in UltraRAM; am_depth is 4096 then.
         device: that it is meant for (hw/resources.py); no program depends on it.
     """
@@ -52,17 +54,24 @@ class EngineConfig:
     max_burst: int = 16
     x_bits: int = 27
     am_ultra: int = 0
+    am_blocks: int = 4
+    mul18: int = 0
     device: str = "xczu3eg"
 
     def __post_init__(self) -> None:
-        if self.pairs not in (8, 16, 32):
-            self._refuse("pairs", "must be 8, 16 or 32")
+        if self.pairs not in (4, 8, 16, 32):
+            self._refuse("pairs", "must be 4, 8, 16 or 32")
         if self.am_depth % 512 or not 512 <= self.am_depth <= 4096:
             self._refuse("am_depth", "must be a multiple of 512, 512 to 4096")
         if not 18 <= self.x_bits <= 27:
             self._refuse("x_bits", "must be 18 to 27")
-        if self.am_ultra not in (0, 1):
-            self._refuse("am_ultra", "must be 0 or 1")
+        for switch in ("am_ultra", "mul18"):
+            if getattr(self, switch) not in (0, 1):
+                self._refuse(switch, "must be 0 or 1")
+        if self.am_blocks not in (1, 4):
+            self._refuse("am_blocks", "must be 1 or 4")
+        if self.am_blocks == 1 and (self.am_ultra or self.am_depth & (self.am_depth - 1)):
+            self._refuse("am_blocks", "must be 4 with UltraRAM or a depth that is no power of two")
         if self.am_ultra and self.am_depth != 4096:
             self._refuse("am_depth", "must be 4096 with am_ultra, as deep as an UltraRAM")
         powers = {
@@ -118,13 +127,15 @@ class EngineConfig:
             "MAX_BURST": self.max_burst,
             "X_BITS": self.x_bits,
             "AM_ULTRA": self.am_ultra,
+            "AM_BLOCKS": self.am_blocks,
+            "MUL18": self.mul18,
             "CONFIG_HASH": self.hash,
         }
 
     @property
     def hash(self) -> int:
         """CRC-32 of everything that a program depends on; the engine refuses a program of another configuration."""
-        values = {k: v for k, v in asdict(self).items() if k not in ("name", "device")}
+        values = {k: v for k, v in asdict(self).items() if k not in ("name", "device", "am_blocks", "mul18")}
         return zlib.crc32(f"{ISA_VERSION} {sorted(values.items())}".encode())
 
 
@@ -137,6 +148,20 @@ CONFIGS = {
         EngineConfig(name="k26", pairs=32, am_depth=4096, am_ultra=1, max_burst=64, device="xck26"),
         EngineConfig(
             name="zu7ev", pairs=32, am_depth=4096, am_ultra=1, weight_depth=1024, max_burst=64, device="xczu7ev"
+        ),
+        # An open device, ECP5-85F: multipliers of 18 bits, distributed memories 16 words deep.
+        EngineConfig(
+            name="ecp5",
+            pairs=4,
+            am_depth=512,
+            weight_depth=256,
+            const_depth=16,
+            dw_weight_depth=256,
+            table_depth=256,
+            x_bits=18,
+            am_blocks=1,
+            mul18=1,
+            device="LFE5U-85F",
         ),
         # For tests: little memory, so that networks must be cut into stripes.
         EngineConfig(name="tiny", pairs=8, am_depth=512, weight_depth=256, const_depth=64, dw_weight_depth=256),

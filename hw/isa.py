@@ -15,7 +15,7 @@ import numpy as np
 from bitwright.errors import BackendError
 
 #: Raised when the meaning of an instruction changes; the engine refuses a program of another version.
-ISA_VERSION = 1
+ISA_VERSION = 2
 #: First word of a program ("BWE1").
 PROGRAM_MAGIC = 0x31455742
 #: Bytes of an instruction, and of the header of a program.
@@ -30,6 +30,8 @@ DESTINATIONS = ("AM", "PW_WEIGHT", "PW_CONST", "PW_TABLE", "DW_WEIGHT", "DW_CONS
 #: Register pairs (base, size) that program, weights and tensors are addressed by.
 REGIONS = ("PROGRAM", "WORK", "INPUT", "OUTPUT")
 DW_MODES = ("CONV", "MAX", "ADD", "DEFORM_SQUARE", "DEFORM_FREE")
+#: Pixels of one instruction with ARGMAX, at most, and labels.
+ARGMAX_PIXELS, ARGMAX_LABELS = 1024, 256
 #: Shift of the requantizers by code.
 SHIFTS = (16, 24, 32, 40)
 #: Limits of the requantizer: operand, multiplier, addend, sum (signed bits each).
@@ -113,13 +115,15 @@ _DW = {
     "KH": _at(13, 0, 8),
     "KW": _at(13, 8, 8),
     "KT": _at(13, 16, 8),
+    "WIDE": _at(13, 24, 1),
+    "ARGMAX": _at(13, 25, 1),
     "OPERAND_TABLE": _at(14, 0, 16),
     "OPERAND_PITCH": _at(14, 16, 16),
     "OPERAND_OFFSET": _at(15, 0, 16),
     "OPERAND_SIGNED": _at(15, 16, 1),
-    "OFFSET_LANE": _at(15, 20, 4),
-    "OUT_STEP_Y": _at(15, 24, 4),
-    "OUT_STEP_X": _at(15, 28, 4),
+    "OFFSET_LANE": _at(15, 17, 4),
+    "OUT_STEP_Y": _at(15, 22, 5),
+    "OUT_STEP_X": _at(15, 27, 5),
 }
 
 #: Fields of every opcode.

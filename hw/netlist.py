@@ -1,10 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""How deep the logic of a mapped Xilinx netlist is (write_json of Yosys), in levels; a level is no time.
+"""How deep the logic of a mapped netlist is (write_json of Yosys; Xilinx, ECP5), in levels; a level is no time.
 
-A LUT and a read of distributed RAM count one, a carry chain counts one whatever its length, MUXF7 to MUXF9 and
-inverters nothing. Paths begin at flip-flops, shift registers, block memories, DSP slices and inputs and end there.
+A LUT and a read of distributed RAM count one, a carry chain counts one whatever its length, the multiplexers behind
+LUTs and inverters nothing. Paths begin at flip-flops, shift registers, block memories, DSP slices and inputs and end
+there. Yosys gives multipliers of ECP5 no registers: paths run through them, as one level.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-_CARRY = ("CARRY4", "CARRY8")
-_FREE = ("MUXF7", "MUXF8", "MUXF9", "INV", "BUF", "$_NOT_")
+_CARRY = ("CARRY4", "CARRY8", "CCU2C")
+_CARRY_IN = ("CI", "CIN")
+_FREE = ("MUXF7", "MUXF8", "MUXF9", "PFUMX", "L6MUX21", "INV", "BUF", "$_NOT_")
+_OTHERS = ("TRELLIS_DPR16X4", "MULT18X18D")
 #: Ports of distributed RAM through which no path leads to an output: they are sampled by the clock.
-_CLOCKED = ("D", "DI", "DIA", "DIB", "DIC", "DID", "DIE", "DIF", "DIG", "DIH", "WE", "WCLK")
+_CLOCKED = ("D", "DI", "DIA", "DIB", "DIC", "DID", "DIE", "DIF", "DIG", "DIH", "WE", "WCLK", "WAD", "WRE", "WCK")
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class LogicPath:
 
 
 def _start_kind(cell: str) -> str:
-    if cell.startswith(("RAMB", "URAM")):
+    if cell.startswith(("RAMB", "URAM", "DP16KD")):
         return "memory"
     return "dsp" if cell.startswith("DSP") else "register"
 
 
 def _combinational(cell: str) -> bool:
-    return cell.startswith("LUT") or cell in (*_CARRY, *_FREE) or (cell.startswith("RAM") and "RAMB" not in cell)
+    return (
+        cell.startswith("LUT") or cell in (*_CARRY, *_FREE, *_OTHERS) or (cell.startswith("RAM") and "RAMB" not in cell)
+    )
 
 
 def deepest_paths(netlist: dict[str, Any]) -> dict[str, LogicPath]:
@@ -92,7 +97,7 @@ def deepest_paths(netlist: dict[str, Any]) -> dict[str, LogicPath]:
                 (port, b)
                 for port, bits in cell["connections"].items()
                 if cell["port_directions"][port] == "input"
-                and not (cell["type"].startswith("RAM") and port in _CLOCKED)
+                and not (cell["type"].startswith(("RAM", "TRELLIS_DPR")) and port in _CLOCKED)
                 for b in bits
                 if isinstance(b, int)
             ]
@@ -104,7 +109,7 @@ def deepest_paths(netlist: dict[str, Any]) -> dict[str, LogicPath]:
                 continue
             best: dict[str, tuple[int, int | None, str]] = {}
             for port, b in inputs:
-                free = cell["type"] in _FREE or (cell["type"] in _CARRY and port == "CI")
+                free = cell["type"] in _FREE or (cell["type"] in _CARRY and port in _CARRY_IN)
                 for kind, (level, _, _) in arrivals.get(b, {}).items():
                     if level + (not free) > best.get(kind, (-1, None, ""))[0]:
                         best[kind] = (level + (not free), b, cell["type"])

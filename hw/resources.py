@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bitwright.hw.config import DW_REQUANT_LANES, LANES, EngineConfig
+from bitwright.hw.config import BLOCKS, DW_REQUANT_LANES, INTERLEAVE, LANES, EngineConfig
+from bitwright.hw.isa import ARGMAX_PIXELS
 
 #: The range around the LUT and flip-flop model.
 ERROR = 0.10
@@ -27,7 +28,12 @@ CONST_BITS = 88
 
 @dataclass(frozen=True)
 class Budget:
-    """What a device has. family: of Yosys' synth_xilinx, "xc7" or "xcup"."""
+    """What a device has.
+
+    Attributes:
+        family: of Yosys' synth_xilinx, "xc7" or "xcup"; or "ecp5", where a DSP is a MULT18X18D, half a block RAM a
+            DP16KD, and LUTs have four inputs.
+    """
 
     name: str
     family: str
@@ -45,6 +51,7 @@ DEVICES = {
         Budget("xczu3eg", "xcup", dsp=360, bram36=216, lut=70_560, ff=141_120),
         Budget("xck26", "xcup", dsp=1248, bram36=144, lut=117_120, ff=234_240, uram=64),
         Budget("xczu7ev", "xcup", dsp=1728, bram36=312, lut=230_400, ff=460_800, uram=96),
+        Budget("LFE5U-85F", "ecp5", dsp=156, bram36=104, lut=83_640, ff=83_640),
     )
 }
 
@@ -95,9 +102,9 @@ def unit_parameters(config: EngineConfig) -> dict[str, dict[str, int]]:
     compute = {"CONST_DEPTH": config.const_depth, "TABLE_DEPTH": config.table_depth, "X_BITS": config.x_bits} | address
     burst = {"MAX_BURST": config.max_burst}
     return {
-        "bw_pw": {"PAIRS": config.pairs, "WEIGHT_DEPTH": config.weight_depth} | compute,
+        "bw_pw": {"PAIRS": config.pairs, "WEIGHT_DEPTH": config.weight_depth, "MUL18": config.mul18} | compute,
         "bw_dw": {"DW_WEIGHT_DEPTH": config.dw_weight_depth} | compute,
-        "bw_am": {"AM_DEPTH": config.am_depth, "ULTRA": config.am_ultra} | address,
+        "bw_am": {"AM_DEPTH": config.am_depth, "ULTRA": config.am_ultra, "BLOCKS": config.am_blocks} | address,
         "bw_rd": burst | address,
         "bw_wr": burst | address,
         "bw_ctrl": burst,
@@ -107,20 +114,23 @@ def unit_parameters(config: EngineConfig) -> dict[str, dict[str, int]]:
 
 def _exact(config: EngineConfig, family: str) -> dict[str, tuple[int, int, int]]:
     """DSP slices, RAMB18 halves and UltraRAMs of every unit."""
-    # A requantizer multiplies by 17 and 15 bits; 7-series slices take 25 bits on the other side, UltraScale+ 27.
-    lane = 4 if family == "xc7" and config.x_bits > 25 else 2
+    # A requantizer multiplies by 17 and 15 bits; the other side of a multiplier has these bits.
+    lane = 4 if config.x_bits > {"xc7": 25, "xcup": 27, "ecp5": 18}[family] else 2
+    wide = 2 if family == "ecp5" and not config.mul18 else 1
     table = block_halves(config.table_depth // 8, 128)
     parts = 2 if config.pairs > LANES else 1  # memories of a lane
     weights = LANES * parts * block_halves(config.weight_depth, 8 * config.pairs // parts)
-    chunk = config.am_depth // chunks(config)
+    banks, words = INTERLEAVE * config.am_blocks, config.am_depth * BLOCKS // config.am_blocks
+    chunk = words // chunks(config)
     return {
         # the array, its addresses; tables of the planes that are read and written
-        "bw_pw": (LANES * config.pairs + lane * config.requant_lanes + 1, weights + 2 * table, 0),
-        # three taps of sixteen lanes, their addresses
+        "bw_pw": (wide * LANES * config.pairs + lane * config.requant_lanes + 1, weights + 2 * table, 0),
+        # three taps of sixteen lanes, their addresses; the memory of the argmax has keys of 27 bits and labels of 8
         "bw_dw": (
-            TAPS * LANES + lane * DW_REQUANT_LANES + TAPS, TAPS * block_halves(config.dw_weight_depth, 128) + table, 0,
+            TAPS * LANES + lane * DW_REQUANT_LANES + TAPS,
+            TAPS * block_halves(config.dw_weight_depth, 128) + table + block_halves(ARGMAX_PIXELS, 35), 0,
         ),
-        "bw_am": (0, 0, BANKS * 2) if config.am_ultra else (0, BANKS * chunks(config) * block_halves(chunk, 128), 0),
+        "bw_am": (0, 0, BANKS * 2) if config.am_ultra else (0, banks * chunks(config) * block_halves(chunk, 128), 0),
         # rows times beats
         "bw_rd": (1, 0, 0),
         "bw_wr": (1, 0, 0),
@@ -130,24 +140,36 @@ def _exact(config: EngineConfig, family: str) -> dict[str, tuple[int, int, int]]
 
 
 #: LUTs and flip-flops of a unit, of one column of the array and of one lane of its requantizer, all without the
-#: requantizer constants. On UltraScale+ Yosys leaves adders and registers of the array outside of the DSP slices;
+#: requantizer constants. ECP5: LUTs with four inputs, six for a memory of 16 x 4 bits, two for a CCU2C; for MUL18 and
+#: one block of activations. On UltraScale+ Yosys leaves adders and registers of the array outside of the DSP slices;
 #: Vivado would put them into the slices.
 _LUT = {
-    "xc7": {"bw_pw": (1970, 202, 205), "bw_dw": (7249,), "bw_am": (6576,), "bw_rd": (734,), "bw_wr": (679,),
+    "xc7": {"bw_pw": (1970, 202, 205), "bw_dw": (8480,), "bw_am": (6576,), "bw_rd": (734,), "bw_wr": (679,),
             "bw_ctrl": (2128,), "bw_regs": (415,)},
-    "xcup": {"bw_pw": (1473, 778, 258), "bw_dw": (7734,), "bw_am": (6400,), "bw_rd": (733,), "bw_wr": (671,),
+    "xcup": {"bw_pw": (1473, 778, 258), "bw_dw": (8965,), "bw_am": (6400,), "bw_rd": (733,), "bw_wr": (671,),
              "bw_ctrl": (1969,), "bw_regs": (415,)},
+    "ecp5": {"bw_pw": (3301, 1152, 0), "bw_dw": (13684,), "bw_am": (4527,), "bw_rd": (1402,), "bw_wr": (1607,),
+             "bw_ctrl": (5333,), "bw_regs": (1757,)},
 }  # fmt: skip
 _FF = {
-    "xc7": {"bw_pw": (1669, 185, 190), "bw_dw": (7431,), "bw_am": (8233,), "bw_rd": (878,), "bw_wr": (739,),
+    "xc7": {"bw_pw": (1669, 185, 190), "bw_dw": (7887,), "bw_am": (8233,), "bw_rd": (878,), "bw_wr": (739,),
             "bw_ctrl": (2660,), "bw_regs": (661,)},
-    "xcup": {"bw_pw": (1514, 1415, 280), "bw_dw": (9408,), "bw_am": (8210,), "bw_rd": (914,), "bw_wr": (771,),
+    "xcup": {"bw_pw": (1514, 1415, 280), "bw_dw": (9864,), "bw_am": (8210,), "bw_rd": (914,), "bw_wr": (771,),
+             "bw_ctrl": (2659,), "bw_regs": (661,)},
+    "ecp5": {"bw_pw": (3647, 1901, 0), "bw_dw": (12163,), "bw_am": (4001,), "bw_rd": (914,), "bw_wr": (771,),
              "bw_ctrl": (2659,), "bw_regs": (661,)},
 }  # fmt: skip
 
 
+#: bw_am with four blocks; the figure above is that of one.
+ECP5_FOUR_BLOCKS = (18_446, 12_465)
+
+
 def _constant_luts(config: EngineConfig, family: str) -> int:
     """LUTs of the requantizer constants of one lane: distributed RAM and the choice between its parts."""
+    if family == "ecp5":  # memories of 16 words x 4 bits
+        parts = config.const_depth // 16
+        return parts * -(-CONST_BITS // 4) * 6 + CONST_BITS * (parts - 1)
     few = config.const_depth <= 32
     bits, luts = {"xc7": (6 if few else 3, 4), "xcup": (14 if few else 7, 8)}[family]
     parts = max(config.const_depth // 64, 1)
@@ -164,6 +186,8 @@ def estimate_units(config: EngineConfig, family: str | None = None) -> dict[str,
         if unit in ("bw_pw", "bw_dw"):
             lanes = config.requant_lanes if unit == "bw_pw" else DW_REQUANT_LANES
             lut += lanes * _constant_luts(config, family)
+        if unit == "bw_am" and family == "ecp5" and config.am_blocks == BLOCKS:
+            lut, ff = ECP5_FOUR_BLOCKS
         if unit == "bw_am":  # which memory of a bank answers: 128 bits of 2 to 4, or 5 to 7
             lut += BANKS * 128 * (0 if chunks(config) == 1 else 1 if chunks(config) <= 4 else 2)
         low, high = 1 - ERROR, 1 + ERROR

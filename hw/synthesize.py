@@ -26,11 +26,11 @@ from bitwright.hw.config import CONFIGS, RTL, EngineConfig
 from bitwright.hw.netlist import LogicPath, deepest_paths
 from bitwright.hw.resources import DEVICES, Budget, Resources, estimate_units, problems, unit_parameters
 
-#: LUTs that a cell takes which is no LUT: distributed RAM and shift registers.
+#: LUTs that a cell takes: those of distributed RAM, shift registers and, on ECP5, carry chains as well.
 _LUTS = {
     "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4,
     "RAM256X1D": 8, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM512X1S": 8, "SRL16E": 1, "SRLC32E": 1,
-    "LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "LUT5": 1, "LUT6": 1,
+    "LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "LUT5": 1, "LUT6": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6,
 }  # fmt: skip
 
 
@@ -41,7 +41,8 @@ class Measured:
     Attributes:
         resources: counts; least and most LUTs are the same, the sum of all LUTs and of those in distributed RAM and
             shift registers (two small ones may share a place later).
-        logic_cells: what Yosys thinks is left after such sharing, distributed RAM and shift registers not counted.
+        logic_cells: what Yosys thinks is left after such sharing, distributed RAM and shift registers not counted
+            (ECP5: the sum of LUTs).
         cells: of the netlist by type. seconds: the run took. paths: the deepest logic, where it was asked for.
     """
 
@@ -59,11 +60,13 @@ def count(cells: dict[str, int]) -> Resources:
     def total(prefix: str) -> int:
         return sum(n for kind, n in cells.items() if kind.startswith(prefix))
 
-    unknown = [k for k in cells if k.startswith(("RAM", "SRL")) and not k.startswith("RAMB") and k not in _LUTS]
+    memories = [k for k in cells if k.startswith(("RAM", "SRL", "TRELLIS_DPR")) and not k.startswith("RAMB")]
+    unknown = [k for k in memories if k not in _LUTS]
     if unknown:
         raise BackendError(f"yosys made cells of unknown size: {', '.join(unknown)}; add them to hw/synthesize.py")
-    lut, ff = sum(n * _LUTS.get(k, 0) for k, n in cells.items()), total("FD")
-    return Resources(total("DSP48"), 2 * total("RAMB36") + total("RAMB18"), total("URAM288"), (lut, lut), (ff, ff))
+    lut, ff = sum(n * _LUTS.get(k, 0) for k, n in cells.items()), total("FD") + total("TRELLIS_FF")
+    dsp, halves = total("DSP48") + total("MULT18X18D"), 2 * total("RAMB36") + total("RAMB18") + total("DP16KD")
+    return Resources(dsp, halves, total("URAM288"), (lut, lut), (ff, ff))
 
 
 def _yosys(script: str, folder: Path, timeout: float) -> None:
@@ -85,19 +88,22 @@ def _yosys(script: str, folder: Path, timeout: float) -> None:
 def synthesize_module(
     top: str, parameters: dict[str, int], family: str, *, levels: bool = False, timeout: float = 3600
 ) -> Measured:
-    """One module of hw/rtl through synth_xilinx.
+    """One module of hw/rtl through synth_xilinx or synth_ecp5.
 
     Args:
-        family: of synth_xilinx, "xc7" or "xcup". levels: also look for the deepest logic. timeout: seconds.
+        family: of synth_xilinx, "xc7" or "xcup"; or "ecp5". levels: also look for the deepest logic. timeout: seconds.
 
     Raises ToolMissingError, BackendError.
     """
     chparam = "".join(f" -chparam {name} {value}" for name, value in parameters.items())
     uram = " -uram" if family == "xcup" else ""
+    run = f"synth_xilinx -family {family} -flatten -abc9 -noiopad -noclkbuf{uram}"
+    statistics_of = "stat -json -tech xilinx"
+    if family == "ecp5":
+        run, statistics_of = f"synth_ecp5 -abc9 -top {top}", "stat -json"
     script = (
-        f"read_verilog -sv -I rtl rtl/*.sv; hierarchy -check -top {top}{chparam}; "
-        f"synth_xilinx -family {family} -flatten -abc9 -noiopad -noclkbuf{uram}; "
-        "tee -q -o stat.json stat -json -tech xilinx"
+        f"read_verilog -sv -I rtl rtl/*.sv; hierarchy -check -top {top}{chparam}; {run}; "
+        f"tee -q -o stat.json {statistics_of}"
     )
     if levels:
         script += "; write_json netlist.json"
@@ -110,7 +116,8 @@ def synthesize_module(
         statistics: dict[str, Any] = json.loads((folder / "stat.json").read_text())["design"]
         paths = deepest_paths(json.loads((folder / "netlist.json").read_text())) if levels else {}
     cells = {k: int(v) for k, v in statistics["num_cells_by_type"].items()}
-    return Measured(top, count(cells), int(statistics["estimated_num_lc"]), cells, seconds, paths)
+    found = count(cells)
+    return Measured(top, found, int(statistics.get("estimated_num_lc", found.lut[0])), cells, seconds, paths)
 
 
 def synthesize(config: EngineConfig, *, levels: bool = False) -> list[Measured]:
@@ -125,7 +132,7 @@ def table(config: EngineConfig, measured: list[Measured]) -> str:
     total = sum((m.resources for m in measured[1:]), measured[0].resources)
     expected = sum(estimate_units(config).values(), Resources(0, 0, 0, (0, 0), (0, 0)))
     head = f"{'':12}{'DSP':>6}{'BRAM36':>8}{'URAM':>6}{'LUT':>15}{'FF':>15}"
-    rows = [f"{config.name} on {device.name}, Yosys synth_xilinx; before place and route", head]
+    rows = [f"{config.name} on {device.name}, Yosys; before place and route", head]
 
     def row(name: str, r: Resources) -> str:
         lut, ff = (f"{a}" if a == b else f"{a}-{b}" for a, b in (r.lut, r.ff))

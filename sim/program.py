@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bitwright.errors import SimulationError
 from bitwright.hw.config import LANES, EngineConfig
 from bitwright.hw.isa import (
+    ACC_BITS,
     DESTINATIONS,
     DW_MODES,
     INSTRUCTION_BYTES,
@@ -143,15 +144,31 @@ class ProgramMachine:
         a = self._value(self._word(address & 0xFFFF), f["ACT_SIGNED"]) - f["ZERO_POINT"]
         return np.where(inside[..., None], a, 0), inside
 
-    def _requantize(self, f: Fields, products: Values, addend: Values) -> Memory:
+    def _shifted(self, f: Fields, v: Values) -> Values:
         shift = SHIFTS[f["SHIFT"]]
-        v = products + addend
         t = v >> shift
         if f["HALF_EVEN"]:
             t = np.where((v & ((1 << shift) - 1)) == 0, t & ~1, t)
+        return t
+
+    def _requantize(self, f: Fields, v: Values) -> Memory:
+        t = self._shifted(f, v)
         if not f["WRAP"]:
             t = np.clip(t, f["LO"], f["HI"])
         return (t & 0xFF).astype(np.uint8)
+
+    def _labels(self, f: Fields, v: Values, p: int, best: Values) -> Memory:
+        """Words with the label of the greatest channel so far in lane 0. ``best``: (2, OH, OW), key and label."""
+        low = self._shifted(f, v) & ((1 << ACC_BITS) - 1)
+        key = np.where(low >> (ACC_BITS - 1), low - (1 << ACC_BITS), low)
+        lane = key.argmax(axis=-1)
+        greatest = key.max(axis=-1)
+        better = (greatest > best[0]) | (p == 0)
+        best[0] = np.where(better, greatest, best[0])
+        best[1] = np.where(better, p * LANES + lane, best[1])
+        words = np.zeros(v.shape, np.uint8)
+        words[..., 0] = best[1]
+        return words
 
     @staticmethod
     def _constants(raw: Memory) -> tuple[Values, Values]:
@@ -192,7 +209,7 @@ class ProgramMachine:
         channels = f["SUBS"] * width
         entries = (f["CONST_BASE"] * config.requant_lanes + np.arange(channels)) % len(self.pw_const)
         m, c = self._constants(self.pw_const[entries])
-        y8 = self._requantize(f, acc.reshape(f["OH"], f["OW"], channels) * m, c)
+        y8 = self._requantize(f, acc.reshape(f["OH"], f["OW"], channels) * m + c)
         y8 = np.pad(y8, ((0, 0), (0, 0), (0, -channels % LANES)))
         for word, base in enumerate(self._table("PW", f["OUT_TABLE"], y8.shape[2] // LANES)):
             if base == 0xFFFF:
@@ -207,6 +224,8 @@ class ProgramMachine:
         bases = self._table("DW", f["IN_TABLE"], f["PLANES"])
         targets = self._table("DW", f["OUT_TABLE"], f["PLANES"])
         dy, dx = self._displacements(f, mode, oy, ox)
+        best = np.zeros((2, f["OH"], f["OW"]), np.int64)
+        weights = self.dw_weights.view(np.int8).astype(np.int64)
         for p, (base, target) in enumerate(zip(bases, targets, strict=True)):
             acc = np.zeros((f["OH"], f["OW"], LANES), np.int64)
             if mode == "MAX":
@@ -222,22 +241,27 @@ class ProgramMachine:
                         acc = a
                     else:
                         word = (f["WEIGHT_BASE"] + (p * f["KH"] + i) * f["KT"] + j // 3) % config.dw_weight_depth
-                        acc += a * self.dw_weights[4 * word + j % 3].view(np.int8).astype(np.int64)
-            y8 = self._depthwise_result(f, mode, p, acc, oy, ox)
+                        w = weights[4 * word + j % 3]
+                        if f["WIDE"]:
+                            w = 128 * w + weights[4 * ((word + 1) % config.dw_weight_depth) + j]
+                        acc += a * w
+            v = self._products(f, mode, p, acc, oy, ox)
+            y8 = self._labels(f, v, p, best) if f["ARGMAX"] else self._requantize(f, v)
             address = target + f["OUT_OFFSET"] + oy * f["OUT_STEP_Y"] * f["OUT_PITCH"] + ox * f["OUT_STEP_X"]
             self.activations[address & ((1 << config.address_bits) - 1)] = y8
 
-    def _depthwise_result(self, f: Fields, mode: str, p: int, acc: Values, oy: Values, ox: Values) -> Memory:
+    def _products(self, f: Fields, mode: str, p: int, acc: Values, oy: Values, ox: Values) -> Values:
+        """Accumulators times multipliers, with the addends."""
         entries = 4 if mode == "ADD" else 2
         number = (f["CONST_BASE"] + p * entries + np.arange(entries)) % self.config.const_depth
         m, c = self._constants(self.dw_const.reshape(-1, 8, 16)[number])
         if mode != "ADD":
-            return self._requantize(f, acc * m.reshape(LANES), c.reshape(LANES))
+            return acc * m.reshape(LANES) + c.reshape(LANES)
         base = self._table("DW", f["OPERAND_TABLE"], p + 1)[p]
         address = base + f["OPERAND_OFFSET"] + oy * f["OPERAND_PITCH"] + ox
         other = self._value(self._word(address & 0xFFFF), f["OPERAND_SIGNED"])
         first, second = m[[0, 2]].reshape(LANES), m[[1, 3]].reshape(LANES)
-        return self._requantize(f, acc * first + other * second, c[[0, 2]].reshape(LANES))
+        return acc * first + other * second + c[[0, 2]].reshape(LANES)
 
     def _displacements(self, f: Fields, mode: str, oy: Values, ox: Values) -> tuple[Values, Values]:
         """dy, dx of every tap: (KH, KW, OH, OW)."""

@@ -31,6 +31,7 @@ TOTALS = {
     "mobilenet_v2_224": (300_774_272, 3_469_760),
     "mobilenet_v2_ssdlite_320": (788_830_144, 4_283_456),
     "autoencoder_640": (198_656, 198_656),
+    "mobilenet_v2_deeplabv3_513": (2_740_709_056, 2_080_448),
 }
 #: CoDeNet with 20 classes, from the layers of its released code: MACs of the stem, the depthwise 3x3, the 1x1, the 1x1
 #: that make offsets, and the deformable depthwise 3x3 convolutions.
@@ -135,5 +136,5 @@ def test_program(name: str) -> None:
     want = reference.run(graph, x)
     assert set(want) == {o.tensor for o in graph.outputs}
     for tensor, expected in want.items():
-        assert len(np.unique(expected)) > 16
+        assert len(np.unique(expected)) > (4 if "argmax" in tensor else 16)  # labels, of which few are the greatest
         np.testing.assert_array_equal(got[tensor], expected)

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitwright.compile.ir.graph import Graph
+from bitwright.compile.ir.graph import Graph, GraphOutput
 from bitwright.compile.ir.ops import Dense, Multiply, Node, PermuteChannels, Reshape, Transpose
 from bitwright.compile.ir.ops.multiply import is_gate
 from bitwright.compile.ir.types import IntArray
@@ -149,6 +149,27 @@ class ReadGatesFlat:
         return graph, False
 
 
+def _without_transposes(graph: Graph, producers: dict[str, Node], end: Node, out: GraphOutput) -> Graph | None:
+    """The output read in another order, where a chain that ends in a reshape only drops axes of 1 and transposes.
+
+    Labels of segmentation leave so: (H, W, 1), transposed to (W, 1, H) for the layout of the model, then (W, H).
+    """
+    chain = _chain(graph, producers, end)
+    if not any(isinstance(n, Transpose) for n in chain) or (out.affine is not None and out.affine.scale.ndim):
+        return None
+    before, after = _trace(graph, chain)
+    squeezed = before.squeeze()
+    for q in permutations(range(squeezed.ndim)):
+        if np.array_equal(squeezed.transpose(q), after):
+            flat = Reshape(name=end.name, inputs=(chain[0].inputs[0],), output=end.output, source=end.source,
+                           shape=squeezed.shape)  # fmt: skip
+            outputs = tuple(
+                replace(o, perm=tuple(q[p] for p in o.perm)) if o.tensor == end.output else o for o in graph.outputs
+            )
+            return graph.rebuild([flat if n is end else n for n in graph.nodes], outputs=outputs)
+    return None
+
+
 @dataclass(frozen=True)
 class MoveTransposesToHost:
     """A transpose next to a graph input or output becomes part of the order in which the host sends or reads."""
@@ -172,6 +193,10 @@ class MoveTransposesToHost:
             return alias(graph, {node.output: given.tensor}, graph.nodes), True
         for out in graph.outputs:
             end = producers.get(out.tensor)
+            if isinstance(end, Reshape) and not consumers[end.output]:
+                found = _without_transposes(graph, producers, end, out)
+                if found is not None:
+                    return found, True
             if not isinstance(end, Transpose):
                 continue
             per_channel = out.affine is not None and out.affine.scale.ndim > 0

@@ -11,13 +11,16 @@
 // An index of AM_DEPTH or more is granted; nothing is written, the read gives any word, range_err_o[port] pulses one
 // cycle later (bits 0-4 readers, 5-7 writers).
 // AM_DEPTH: 512 k up to 4096. ADDR_W: $clog2(AM_DEPTH) + 4. ULTRA: banks are UltraRAM (4096 words deep), not block RAM.
+// BLOCKS: 4, or 1: the same addresses in 4 banks of 4 AM_DEPTH words, where ports meet more often, behind crossbars of
+// a quarter of the size; AM_DEPTH must be a power of two then.
 // A bank whose depth is no power of two is made of equal memories of the largest power of two that divides it: no block
 // RAM is left half empty, and which of them answers is decided behind their output registers.
 `default_nettype none
 module bw_am #(
     parameter int AM_DEPTH = 2048,
     parameter int ADDR_W   = $clog2(AM_DEPTH) + 4,
-    parameter int ULTRA    = 0
+    parameter int ULTRA    = 0,
+    parameter int BLOCKS   = 4
 ) (
     input  wire                   clk_i,
     input  wire                   rst_ni,
@@ -32,10 +35,12 @@ module bw_am #(
     output logic [2:0]            wr_gnt_o,
     output logic [7:0]            range_err_o
 );
-  localparam int IW = ADDR_W - 4;
-  localparam logic [IW:0] DEPTH = AM_DEPTH[IW:0];
-  localparam int CHUNK  = AM_DEPTH & -AM_DEPTH;  // words of one memory of a bank
-  localparam int CHUNKS = AM_DEPTH / CHUNK;
+  localparam int BANKS  = 4 * BLOCKS;
+  localparam int WORDS  = AM_DEPTH * 4 / BLOCKS;  // of a bank
+  localparam int IW     = ADDR_W - $clog2(BANKS);
+  localparam logic [IW:0] DEPTH = WORDS[IW:0];
+  localparam int CHUNK  = WORDS & -WORDS;  // words of one memory of a bank
+  localparam int CHUNKS = WORDS / CHUNK;
   localparam int CW     = $clog2(CHUNK);
   /* verilator lint_off UNUSEDPARAM */  // of an attribute that Verilator does not read
   localparam RAM_STYLE  = ULTRA != 0 ? "ultra" : "block";
@@ -55,7 +60,7 @@ module bw_am #(
     for (p = 0; p < 5; p = p + 1) begin : g_rd
       logic [4:0] beaten;
       logic [3:0] age_q;
-      assign rd_bank[4*p+:4]    = {rd_addr_i[p*ADDR_W+ADDR_W-2+:2], rd_addr_i[p*ADDR_W+:2]};
+      assign rd_bank[4*p+:4]    = {BLOCKS == 4 ? rd_addr_i[p*ADDR_W+ADDR_W-2+:2] : 2'd0, rd_addr_i[p*ADDR_W+:2]};
       assign rd_index[IW*p+:IW] = rd_addr_i[p*ADDR_W+2+:IW];
       assign rd_in[p]           = {1'b0, rd_index[IW*p+:IW]} < DEPTH;
       for (q = 0; q < 5; q = q + 1) begin : g_other
@@ -82,7 +87,7 @@ module bw_am #(
     for (p = 0; p < 3; p = p + 1) begin : g_wr
       logic [2:0] beaten;
       logic [3:0] age_q;
-      assign wr_bank[4*p+:4]    = {wr_addr_i[p*ADDR_W+ADDR_W-2+:2], wr_addr_i[p*ADDR_W+:2]};
+      assign wr_bank[4*p+:4]    = {BLOCKS == 4 ? wr_addr_i[p*ADDR_W+ADDR_W-2+:2] : 2'd0, wr_addr_i[p*ADDR_W+:2]};
       assign wr_index[IW*p+:IW] = wr_addr_i[p*ADDR_W+2+:IW];
       assign wr_in[p]           = {1'b0, wr_index[IW*p+:IW]} < DEPTH;
       for (q = 0; q < 3; q = q + 1) begin : g_other
@@ -121,9 +126,9 @@ module bw_am #(
   end
 
   // Banks. Cycle 0: grant; 1: input register; 2: memory; 3: memory output register.
-  logic [16*128-1:0] bank_data;
+  logic [BANKS*128-1:0] bank_data;
   generate
-    for (b = 0; b < 16; b = b + 1) begin : g_bank
+    for (b = 0; b < BANKS; b = b + 1) begin : g_bank
       logic [4:0]    r_sel;
       logic [2:0]    w_sel;
       logic [IW-1:0] r_index, r_index_q, w_index, w_index_q;
@@ -198,10 +203,9 @@ module bw_am #(
     for (p = 0; p < 5; p = p + 1) begin : g_out
       logic [3:0]       valid_q;  // cycles 1 to 4
       logic [3:0]       bank1_q, bank2_q, bank3_q;
-      logic [1:0]       block4_q;
-      logic [4*128-1:0] level_q;
+      logic [BLOCKS*128-1:0] level_q;
       logic             valid5_q;
-      logic [127:0]     data_q;
+      logic [127:0]     data_d, data_q;
       always_ff @(posedge clk_i) begin
         if (!rst_ni) begin
           valid_q  <= 4'b0;
@@ -213,10 +217,17 @@ module bw_am #(
         bank1_q  <= rd_bank[4*p+:4];
         bank2_q  <= bank1_q;
         bank3_q  <= bank2_q;
-        block4_q <= bank3_q[3:2];
-        if (valid_q[3]) data_q <= level_q[128*block4_q+:128];
+        if (valid_q[3]) data_q <= data_d;
       end
-      for (k = 0; k < 4; k = k + 1) begin : g_block
+      if (BLOCKS == 4) begin : g_pick
+        logic [1:0] block4_q;
+        always_ff @(posedge clk_i) block4_q <= bank3_q[3:2];
+        assign data_d = level_q[128*block4_q+:128];
+      end else begin : g_only
+        assign data_d = level_q;
+        wire unused = &{1'b0, bank3_q[3:2]};
+      end
+      for (k = 0; k < BLOCKS; k = k + 1) begin : g_block
         always_ff @(posedge clk_i) begin
           if (valid_q[2]) level_q[128*k+:128] <= bank_data[512*k+128*bank3_q[1:0]+:128];
         end
@@ -226,10 +237,29 @@ module bw_am #(
     end
   endgenerate
 
+`ifdef BW_ASSERT
+  for (b = 0; b < BANKS; b = b + 1) begin : g_check
+    logic [4:0] readers;
+    logic [2:0] writers;
+    for (p = 0; p < 5; p = p + 1) begin : g_rd
+      assign readers[p] = rd_gnt_o[p] && rd_bank[4*p+:4] == 4'(b);
+    end
+    for (p = 0; p < 3; p = p + 1) begin : g_wr
+      assign writers[p] = wr_gnt_o[p] && wr_bank[4*p+:4] == 4'(b);
+    end
+    a_one_reader :
+    assert property (@(posedge clk_i) disable iff (!rst_ni) $onehot0(readers));
+    a_one_writer :
+    assert property (@(posedge clk_i) disable iff (!rst_ni) $onehot0(writers));
+  end
+`endif
+
 `ifndef SYNTHESIS
   initial begin
     if (AM_DEPTH % 512 != 0 || AM_DEPTH < 512 || AM_DEPTH > 4096) $error("%m: AM_DEPTH must be 512 k up to 4096");
     if (ULTRA != 0 && AM_DEPTH != 4096) $error("%m: AM_DEPTH must be 4096 with ULTRA");
+    if (BLOCKS != 4 && (BLOCKS != 1 || (AM_DEPTH & (AM_DEPTH - 1)) != 0 || ULTRA != 0))
+      $error("%m: BLOCKS must be 4, or 1 with block RAM and a power of two as AM_DEPTH");
     if (ADDR_W != $clog2(AM_DEPTH) + 4) $error("%m: ADDR_W must be $clog2(AM_DEPTH) + 4");
   end
 `endif

@@ -227,6 +227,14 @@ module bw_ctrl #(
       assign cmd_tag_o[16*u+:16] = h_tag_q;
       assign waiting[u]          = q_valid || h_valid_q;
       assign working[u]          = tags_valid;
+`ifdef BW_ASSERT
+      a_done :  // what finishes was started
+      assert property (@(posedge clk_i) disable iff (!rst_ni || flush_o) done_i[u] |-> tags_valid);
+      bw_check_stays #(.W(QW+16)) u_check (
+          .clk_i, .rst_ni, .drop_i(state_q != RUN), .valid_i(cmd_valid_o[u]), .ready_i(cmd_ready_i[u]),
+          .data_i({h_q, h_tag_q})
+      );
+`endif
     end
   endgenerate
   assign units_idle = waiting == 4'b0 && working == 4'b0;

@@ -54,7 +54,7 @@ module bw_dw #(
   localparam int OFS_DEPTH = 8;
   localparam int WW = $clog2(DW_WEIGHT_DEPTH);
   localparam int EW = $clog2(CONST_DEPTH);
-  localparam int TAG_W = 6 + WW + ADDR_W + EW;
+  localparam int TAG_W = 8 + WW + ADDR_W + EW;
 
   // A flush lasts until every read that was granted before it has been answered.
   logic [3:0] flush_q;
@@ -97,7 +97,7 @@ module bw_dw #(
   logic [2:0] commands_q;
   logic [1:0] slot_q;
   logic [11:0] mac_par_q[0:3];
-  logic [23:0] out_par_q[0:3];
+  logic [24:0] out_par_q[0:3];
   wire issue, issue_window, fire, written, active;
   wire take_cmd = plane_take && plane_first;
   always_ff @(posedge clk_i) begin
@@ -106,7 +106,7 @@ module bw_dw #(
         cmd[`BW_DW_MODE] == `BW_DW_MAX, cmd[`BW_C_ACT_SIGNED], cmd[`BW_DW_OPERAND_SIGNED], cmd[`BW_C_ZERO_POINT]
       };
       out_par_q[slot_q] <= {
-        cmd[`BW_C_SHIFT], cmd[`BW_C_HALF_EVEN], cmd[`BW_C_WRAP], cmd[`BW_C_LO], cmd[`BW_C_HI]
+        cmd[`BW_DW_ARGMAX], cmd[`BW_C_SHIFT], cmd[`BW_C_HALF_EVEN], cmd[`BW_C_WRAP], cmd[`BW_C_LO], cmd[`BW_C_HI]
       };
     end
     if (!run_n) begin
@@ -260,11 +260,12 @@ module bw_dw #(
       .data_o({head_mask, head_tag}),
       .pop_i(fire)
   );
-  wire head_add, head_cmd_last, head_first, head_last;
+  wire head_scale, head_plane_last, head_add, head_cmd_last, head_first, head_last;
   wire [1:0] head_slot;
   wire [WW-1:0] head_weight;
   wire [ADDR_W+EW-1:0] head_out;
-  assign {head_add, head_slot, head_cmd_last, head_first, head_last, head_weight, head_out} = head_tag;
+  assign {head_scale, head_plane_last, head_add, head_slot, head_cmd_last, head_first, head_last, head_weight,
+          head_out} = head_tag;
   logic [1:0] hold_q;
   logic busy_q, stall_q;
   assign fire = head_v && (head_valid & head_mask) == head_mask && !(head_last && hold_q != 0);
@@ -286,11 +287,11 @@ module bw_dw #(
   wire acc_valid;
   wire [16*27-1:0] acc;
   wire [16*9-1:0] second;
-  wire [ADDR_W+EW+3:0] acc_tag;
+  wire [ADDR_W+EW+4:0] acc_tag;
   wire [11:0] mac_par = mac_par_q[head_slot];
   bw_dw_mac #(
       .WEIGHT_DEPTH(DW_WEIGHT_DEPTH),
-      .TAG_W(ADDR_W + EW + 4)
+      .TAG_W(ADDR_W + EW + 5)
   ) u_mac (
       .clk_i,
       .rst_ni(run_n),
@@ -302,25 +303,26 @@ module bw_dw #(
       .mask_i(head_mask),
       .first_i(head_first),
       .last_i(head_last),
+      .scale_i(head_scale),
       .add_i(head_add),
       .max_i(mac_par[11]),
       .act_signed_i(mac_par[10]),
       .operand_signed_i(mac_par[9]),
       .zero_point_i(mac_par[8:0]),
       .weight_i(head_weight),
-      .tag_i({head_add, head_slot, head_cmd_last, head_out}),
+      .tag_i({head_plane_last, head_add, head_slot, head_cmd_last, head_out}),
       .acc_valid_o(acc_valid),
       .acc_o(acc),
       .second_o(second),
       .tag_o(acc_tag)
   );
 
-  wire acc_add, acc_cmd_last;
+  wire acc_plane_last, acc_add, acc_cmd_last;
   wire [1:0] acc_slot;
   wire [ADDR_W-1:0] acc_addr;
   wire [EW-1:0] acc_entry;
-  assign {acc_add, acc_slot, acc_cmd_last, acc_addr, acc_entry} = acc_tag;
-  wire [23:0] out_par = out_par_q[acc_slot];
+  assign {acc_plane_last, acc_add, acc_slot, acc_cmd_last, acc_addr, acc_entry} = acc_tag;
+  wire [24:0] out_par = out_par_q[acc_slot];
   bw_dw_out #(
       .ADDR_W(ADDR_W),
       .CONST_DEPTH(CONST_DEPTH),
@@ -336,6 +338,8 @@ module bw_dw #(
       .acc_i(acc),
       .second_i(second),
       .add_i(acc_add),
+      .argmax_i(out_par[24]),
+      .plane_last_i(acc_plane_last),
       .cmd_last_i(acc_cmd_last),
       .addr_i(acc_addr),
       .entry_i(acc_entry),

@@ -48,10 +48,14 @@ module bw_dw_fifo #(
 `ifndef SYNTHESIS
   initial if (DEPTH < 2 || DEPTH > 64 || (DEPTH & (DEPTH - 1)) != 0)
     $error("%m: DEPTH must be a power of two, 2 to 64");
-  always_ff @(posedge clk_i) begin
-    if (rst_ni && push_i && !take && (wp_q ^ rp_q) == {1'b1, {A{1'b0}}}) $error("%m: push into a full queue");
-    if (rst_ni && pop_i && !valid_q) $error("%m: pop from an empty queue");
-  end
+`endif
+
+`ifdef BW_ASSERT
+  wire [A:0] used = wp_q - rp_q;
+  a_full :
+  assert property (@(posedge clk_i) disable iff (!rst_ni) push_i |-> take || int'(used) < DEPTH);
+  a_empty :
+  assert property (@(posedge clk_i) disable iff (!rst_ni) pop_i |-> valid_q);
 `endif
 endmodule
 

@@ -24,6 +24,7 @@ module bw_dw_mac #(
     input wire [2:0] mask_i,
     input wire first_i,
     input wire last_i,
+    input wire scale_i,  // the sum of these three counts 128 times
     input wire add_i,
     input wire max_i,
     input wire act_signed_i,
@@ -41,7 +42,7 @@ module bw_dw_mac #(
   logic [4:0] v_q;
   logic [4:0] last_q;
   logic [3:0] first_q, max_q;
-  logic [2:0] add_q;
+  logic [2:0] add_q, scale_q;
   logic [TAG_W-1:0] tag1_q, tag2_q, tag3_q, tag4_q, tag5_q;
   logic [383:0] words_q;
   logic [2:0] mask_q;
@@ -57,6 +58,7 @@ module bw_dw_mac #(
     first_q <= {first_q[2:0], first_i};
     last_q <= {last_q[3:0], last_i};
     add_q <= {add_q[1:0], add_i};
+    scale_q <= {scale_q[1:0], scale_i};
     max_q <= {max_q[2:0], max_i};
     tag1_q <= tag_i;
     tag2_q <= tag1_q;
@@ -109,7 +111,7 @@ module bw_dw_mac #(
   for (genvar l = 0; l < 16; l++) begin : g_sum
     // m, n: MAX, the greater of the first two taps, and the third; ADD, the two words.
     logic signed [8:0] m_q, n_q, second_q, second2_q;
-    logic signed [18:0] sum_q;
+    logic signed [25:0] sum_q;
     logic signed [26:0] acc_q;
     wire signed [8:0] a0 = $signed(a_flat[27*l+:9]);
     wire signed [8:0] a1 = $signed(a_flat[27*l+9+:9]);
@@ -117,13 +119,15 @@ module bw_dw_mac #(
     wire signed [16:0] p0 = $signed(p_flat[51*l+:17]);
     wire signed [16:0] p1 = $signed(p_flat[51*l+17+:17]);
     wire signed [16:0] p2 = $signed(p_flat[51*l+34+:17]);
+    wire signed [18:0] three = 19'(p0) + 19'(p1) + 19'(p2);
     always_ff @(posedge clk_i) begin
       // 3
       m_q <= max_q[1] && a1 > a0 ? a1 : a0;
       n_q <= max_q[1] ? a2 : a1;
       // 4
-      if (max_q[2]) sum_q <= n_q > m_q ? 19'(n_q) : 19'(m_q);
-      else sum_q <= add_q[2] ? 19'(m_q) : 19'(p0) + 19'(p1) + 19'(p2);
+      if (max_q[2]) sum_q <= n_q > m_q ? 26'(n_q) : 26'(m_q);
+      else if (add_q[2]) sum_q <= 26'(m_q);
+      else sum_q <= scale_q[2] ? {three, 7'd0} : 26'(three);
       second_q <= n_q;
       // 5
       if (v_q[3]) begin

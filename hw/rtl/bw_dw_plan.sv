@@ -61,7 +61,7 @@ module bw_dw_plan #(
 
   wire next_plane = plane_take_i && !last_q;
   wire [15:0] pitch = cmd_q[`BW_C_OUT_PITCH];
-  wire [3:0] step_y = cmd_q[`BW_DW_OUT_STEP_Y];
+  wire [4:0] step_y = cmd_q[`BW_DW_OUT_STEP_Y];
   logic [15:0] row_low_q;
   logic [13:0] row_high_q;
 
@@ -83,9 +83,10 @@ module bw_dw_plan #(
       first_q <= 1'b0;
     end
     last_q <= plane_q == cmd_q[`BW_C_PLANES];
-    // OUT_STEP_Y * OUT_PITCH as sums of two, which no tool makes a multiplier of; it is there before the first plane.
+    // OUT_STEP_Y * OUT_PITCH as sums of few, which no tool makes a multiplier of; it is there before the first plane.
     row_low_q <= (step_y[0] ? pitch : 16'd0) + (step_y[1] ? {pitch[14:0], 1'b0} : 16'd0);
-    row_high_q <= (step_y[2] ? pitch[13:0] : 14'd0) + (step_y[3] ? {pitch[12:0], 1'b0} : 14'd0);
+    row_high_q <= (step_y[2] ? pitch[13:0] : 14'd0) + (step_y[3] ? {pitch[12:0], 1'b0} : 14'd0) +
+        (step_y[4] ? {pitch[11:0], 2'b0} : 14'd0);
     out_row_q <= row_low_q + {row_high_q, 2'd0};
 
     // Index in cycle 0-2, row in 1-3, entry in 2-4, sum in 3-5.

@@ -60,12 +60,12 @@ module bw_dw_walk #(
     output wire [3:0] up_o,
     output wire [31:0] pitch_o,
     output wire [31:0] base_o,
-    output wire [5+WEIGHT_W+ADDR_W+ENTRY_W:0] tag_o
+    output wire [7+WEIGHT_W+ADDR_W+ENTRY_W:0] tag_o
 );
   // Command and plane being walked
-  logic active_q, add_q, square_q, free_q, operand_signed_q, two_q, last_plane_q;
-  logic [3:0] lane_q, sy_q, sx_q, step_x_q, up_q;
-  logic [4:0] dy_q, dx_q;
+  logic active_q, add_q, square_q, free_q, wide_q, operand_signed_q, two_q, last_plane_q;
+  logic [3:0] lane_q, sy_q, sx_q, up_q;
+  logic [4:0] dy_q, dx_q, step_x_q;
   logic [10:0] oh_q, ow_q;
   logic [7:0] kh_q, kt_q, kw_q;
   logic oh_is1_q, ow_is1_q, kh_is1_q, kt_is1_q;
@@ -115,13 +115,13 @@ module bw_dw_walk #(
       window_first_q <= window_last;
       t_left_q <= t_last_q ? kt_q : t_left_q - 8'd1;
       t_last_q <= t_last_q ? kt_is1_q : t_left_q == 8'd2;
-      jt_q <= t_last_q ? 10'd0 : jt_q + 10'd3;
+      jt_q <= t_last_q || wide_q ? 10'd0 : jt_q + 10'd3;
       if (t_last_q) begin
         i_q <= i_last_q ? 2'd0 : i_q + 2'd1;
         i_left_q <= i_last_q ? kh_q : i_left_q - 8'd1;
         i_last_q <= i_last_q ? kh_is1_q : i_left_q == 8'd2;
       end
-      if (!t_last_q) xt_q <= xt_q + $signed({12'd0, dx_q, 1'b0}) + $signed({13'd0, dx_q});
+      if (!t_last_q) xt_q <= wide_q ? xt_q : xt_q + $signed({12'd0, dx_q, 1'b0}) + $signed({13'd0, dx_q});
       else xt_q <= i_last_q ? wx_next : wx_q;
       if (t_last_q) yi_q <= i_last_q ? wy_next : yi_q + $signed({13'd0, dy_q});
       if (window_last) begin
@@ -146,6 +146,7 @@ module bw_dw_walk #(
       add_q <= cmd_i[`BW_DW_MODE] == `BW_DW_ADD;
       square_q <= cmd_i[`BW_DW_MODE] == `BW_DW_DEFORM_SQUARE;
       free_q <= cmd_i[`BW_DW_MODE] == `BW_DW_DEFORM_FREE;
+      wide_q <= cmd_i[`BW_DW_WIDE];
       operand_signed_q <= cmd_i[`BW_DW_OPERAND_SIGNED];
       lane_q <= cmd_i[`BW_DW_OFFSET_LANE];
       sy_q <= cmd_i[`BW_C_STRIDE_Y];
@@ -302,7 +303,7 @@ module bw_dw_walk #(
   logic [11:0] s_h_q, s_w_q;
   logic [3:0] s_up_q;
   logic [31:0] s_pitch_q, s_base_q;
-  logic [5+WEIGHT_W+ADDR_W+ENTRY_W:0] s_tag_q;
+  logic [7+WEIGHT_W+ADDR_W+ENTRY_W:0] s_tag_q;
   wire [47:0] row_d = i_q == 0 ? free_d_q[47:0] : i_q == 1 ? free_d_q[95:48] : free_d_q[143:96];
   wire [8:0] minus_d = 9'd0 - square_d_q;
   wire [26:0] oy_d, ox_d;
@@ -331,7 +332,7 @@ module bw_dw_walk #(
     s_up_q <= up_q;
     s_pitch_q <= pitch_q;
     s_base_q <= base_q;
-    s_tag_q <= {add_q, slot_q, plane_end && last_plane_q, window_first_q, window_last, weight_q, out_q, entry_q};
+    s_tag_q <= {wide_q && !t_last_q, plane_end, add_q, slot_q, plane_end && last_plane_q, window_first_q, window_last, weight_q, out_q, entry_q};
   end
 
   // The upper bits of addresses and entries wrap around; the plan keeps the whole command.

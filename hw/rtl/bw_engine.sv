@@ -16,6 +16,8 @@ module bw_engine #(
     parameter int          MAX_BURST       = 16,
     parameter int          X_BITS          = 27,
     parameter int          AM_ULTRA        = 0,
+    parameter int          AM_BLOCKS       = 4,
+    parameter int          MUL18           = 0,
     parameter logic [31:0] CONFIG_HASH     = 32'd0
 ) (
     input  wire          clk_i,
@@ -196,7 +198,7 @@ module bw_engine #(
   );
 
   bw_pw #(.PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH),
-          .ADDR_W(ADDR_W), .X_BITS(X_BITS)) u_pw (
+          .ADDR_W(ADDR_W), .X_BITS(X_BITS), .MUL18(MUL18)) u_pw (
       .clk_i, .rst_ni, .flush_i(flush),
       .cmd_valid_i(cmd_valid[2]), .cmd_ready_o(cmd_ready[2]), .cmd_i(cmd[1024+:512]), .done_o(unit_done[2]),
       .rd_req_o(rd_req[0]), .rd_addr_o(rd_addr[0+:ADDR_W]), .rd_gnt_i(rd_gnt[0]), .rd_valid_i(rd_valid[0]),
@@ -219,10 +221,44 @@ module bw_engine #(
       .busy_o(unit_busy[1]), .stall_o(unit_stall[1])
   );
 
-  bw_am #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W), .ULTRA(AM_ULTRA)) u_am (
+  bw_am #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W), .ULTRA(AM_ULTRA), .BLOCKS(AM_BLOCKS)) u_am (
       .clk_i, .rst_ni,
       .rd_req_i(rd_req), .rd_addr_i(rd_addr), .rd_gnt_o(rd_gnt), .rd_valid_o(rd_valid), .rd_data_o(rd_data),
       .wr_req_i(wr_req), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_gnt_o(wr_gnt), .range_err_o(am_range)
   );
+
+`ifdef BW_ASSERT
+  bw_check_axi #(.MAX_BURST(MAX_BURST)) u_check_axi (
+      .clk_i, .rst_ni,
+      .awaddr(m_axi_awaddr), .awlen(m_axi_awlen), .awsize(m_axi_awsize), .awburst(m_axi_awburst),
+      .awvalid(m_axi_awvalid), .awready(m_axi_awready),
+      .wdata(m_axi_wdata), .wstrb(m_axi_wstrb), .wlast(m_axi_wlast), .wvalid(m_axi_wvalid), .wready(m_axi_wready),
+      .bresp(m_axi_bresp), .bvalid(m_axi_bvalid), .bready(m_axi_bready),
+      .arid(m_axi_arid), .araddr(m_axi_araddr), .arlen(m_axi_arlen), .arsize(m_axi_arsize), .arburst(m_axi_arburst),
+      .arvalid(m_axi_arvalid), .arready(m_axi_arready),
+      .rid(m_axi_rid), .rdata(m_axi_rdata), .rresp(m_axi_rresp), .rlast(m_axi_rlast), .rvalid(m_axi_rvalid),
+      .rready(m_axi_rready)
+  );
+  bw_check_axil u_check_axil (
+      .clk_i, .rst_ni,
+      .awaddr(s_axil_awaddr), .awvalid(s_axil_awvalid), .awready(s_axil_awready),
+      .wdata(s_axil_wdata), .wstrb(s_axil_wstrb), .wvalid(s_axil_wvalid), .wready(s_axil_wready),
+      .bresp(s_axil_bresp), .bvalid(s_axil_bvalid), .bready(s_axil_bready),
+      .araddr(s_axil_araddr), .arvalid(s_axil_arvalid), .arready(s_axil_arready),
+      .rdata(s_axil_rdata), .rresp(s_axil_rresp), .rvalid(s_axil_rvalid), .rready(s_axil_rready)
+  );
+  // Requests to the activation memory stay until they are granted; a flush may drop them.
+  for (genvar p = 0; p < 5; p++) begin : g_check_rd
+    bw_check_stays #(.W(ADDR_W)) u_rd (
+        .clk_i, .rst_ni, .drop_i(flush), .valid_i(rd_req[p]), .ready_i(rd_gnt[p]), .data_i(rd_addr[p*ADDR_W+:ADDR_W])
+    );
+  end
+  for (genvar p = 0; p < 3; p++) begin : g_check_wr
+    bw_check_stays #(.W(ADDR_W+128)) u_wr (
+        .clk_i, .rst_ni, .drop_i(flush), .valid_i(wr_req[p]), .ready_i(wr_gnt[p]),
+        .data_i({wr_addr[p*ADDR_W+:ADDR_W], wr_data[p*128+:128]})
+    );
+  end
+`endif
 endmodule
 `default_nettype wire

@@ -42,6 +42,13 @@ module bw_fifo #(
     end
   end
 
+`ifdef BW_ASSERT
+  a_full :
+  assert property (@(posedge clk_i) disable iff (!rst_ni || clr_i) push_i |-> !full_o);
+  a_empty :
+  assert property (@(posedge clk_i) disable iff (!rst_ni || clr_i) pop_i |-> valid_o);
+`endif
+
 `ifndef SYNTHESIS
   initial if (D < 2 || (D & (D - 1)) != 0) $error("%m: D must be a power of two, 2 or more");
 `endif

@@ -3,7 +3,7 @@
 // Written by `python -m bitwright.hw.isa`; a test compares it with isa.py.
 `ifndef BW_ISA_SVH
 `define BW_ISA_SVH
-`define BW_ISA_VERSION 32'd1
+`define BW_ISA_VERSION 32'd2
 `define BW_PROGRAM_MAGIC 32'h31455742
 `define BW_MARKER 8'hB1
 `define BW_OP_LD 4'd1
@@ -73,11 +73,13 @@
 `define BW_DW_KH 416 +: 8
 `define BW_DW_KW 424 +: 8
 `define BW_DW_KT 432 +: 8
+`define BW_DW_WIDE 440 +: 1
+`define BW_DW_ARGMAX 441 +: 1
 `define BW_DW_OPERAND_TABLE 448 +: 16
 `define BW_DW_OPERAND_PITCH 464 +: 16
 `define BW_DW_OPERAND_OFFSET 480 +: 16
 `define BW_DW_OPERAND_SIGNED 496 +: 1
-`define BW_DW_OFFSET_LANE 500 +: 4
-`define BW_DW_OUT_STEP_Y 504 +: 4
-`define BW_DW_OUT_STEP_X 508 +: 4
+`define BW_DW_OFFSET_LANE 497 +: 4
+`define BW_DW_OUT_STEP_Y 502 +: 5
+`define BW_DW_OUT_STEP_X 507 +: 5
 `endif

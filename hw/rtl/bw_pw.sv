@@ -4,7 +4,7 @@
 // The pointwise unit (docs/engine.md 2.3, 5.1): address generator, activations, array, output side.
 //
 // Throughput: one step (16 lanes x PAIRS columns, two 4-bit weights each) a cycle as long as reads are granted; sub-
-// passes with fewer steps than results take beats (2 for PAIRS 8 and 16, 4 for PAIRS 32; with W8 1, 1, 2) are paced
+// passes with fewer steps than results take beats (2 for PAIRS 4 to 16, 4 for PAIRS 32; with W8 1 and 2) are paced
 // by the beats. An instruction of N steps takes N + 48 cycles from its acceptance to done_o, plus the beats of one
 // sub-pass; the next one is accepted as soon as the last step of this one has left the counters and follows it after
 // two empty cycles.
@@ -13,8 +13,9 @@
 // of all state but the memories; reads under way may still return and are ignored. busy_o, stall_o: a step was
 // issued, was there and could not be issued, in the cycle before.
 //
-// Legal: PAIRS 8, 16, 32; WEIGHT_DEPTH, CONST_DEPTH, TABLE_DEPTH powers of two; ADDR_W 13 to 16. X_BITS: bits of the
-// accumulators that the requantizer takes (25 lets one 7-series DSP slice do half of its product).
+// Legal: PAIRS 4, 8, 16, 32; WEIGHT_DEPTH, CONST_DEPTH, TABLE_DEPTH powers of two; ADDR_W 13 to 16. X_BITS: bits of the
+// accumulators that the requantizer takes (25 lets one 7-series DSP slice do half of its product, 18 a multiplier of
+// 18 x 18 bits). MUL18: the multipliers of the array have 18 x 18 bits (see bw_pw_array).
 `default_nettype none
 
 module bw_pw #(
@@ -23,7 +24,8 @@ module bw_pw #(
     parameter int CONST_DEPTH = 64,
     parameter int TABLE_DEPTH = 1024,
     parameter int ADDR_W = 15,
-    parameter int X_BITS = 27
+    parameter int X_BITS = 27,
+    parameter int MUL18 = 0
 ) (
     input  wire               clk_i,
     input  wire               rst_ni,
@@ -119,7 +121,7 @@ module bw_pw #(
   logic [2*PAIRS*27-1:0] acc;
 
   bw_pw_array #(
-      .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH)
+      .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .MUL18(MUL18)
   ) u_array (
       .clk_i, .rst_ni(clear_n), .ld_we_i(ld_weight_we_i), .ld_addr_i, .ld_data_i,
       .valid_i(step_q), .first_i(first_q), .last_i(last_q), .w8_i(w8_q), .addr_i(weight_q), .act_i(act_q),

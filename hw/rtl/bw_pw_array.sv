@@ -11,17 +11,20 @@
 // Lane l works l cycles behind lane 0: its weight address, activation and W8 flag travel through l registers, so
 // that column q is one chain p[l] <= p[l-1] + a[l] * w[l][q] of 16 DSP slices with registered operands, product and
 // sum. A byte holds two 4-bit weights, (w1 << 18) + w0 is one operand; after the column the sign of the lower sum is
-// given back to the upper one. W8: the lower nibble is taken without sign and the two sums are joined.
+// given back to the upper one. MUL18: multipliers of 18 x 18 bits take (w1 << 13) + w0 instead, and the lower product,
+// 13 bits with its sign, is widened to 18 bits behind the multiplier, which is wiring; LATENCY is one more. W8: the
+// lower nibble is taken without sign and the two sums are joined.
 //
 // Weight memory: 16 x 1 block memories of 8 * PAIRS bits (two of 128 for PAIRS = 32). Load address: word * PAIRS +
 // beat, PAIRS bytes a lane, lane 0 first. A load takes effect two cycles later.
 //
-// Legal: PAIRS 8, 16 or 32; WEIGHT_DEPTH a power of two, WEIGHT_DEPTH * PAIRS at most 65536.
+// Legal: PAIRS 4, 8, 16 or 32; MUL18 0 or 1; WEIGHT_DEPTH a power of two, WEIGHT_DEPTH * PAIRS at most 65536.
 `default_nettype none
 
 module bw_pw_array #(
     parameter int PAIRS = 16,
-    parameter int WEIGHT_DEPTH = 512
+    parameter int WEIGHT_DEPTH = 512,
+    parameter int MUL18 = 0
 ) (
     input  wire                              clk_i,
     input  wire                              rst_ni,
@@ -44,13 +47,17 @@ module bw_pw_array #(
   localparam int BEAT_W = $clog2(PAIRS);
   localparam int PARTS = (PAIRS > 16) ? 2 : 1;  // memories of a lane
   localparam int PART_W = PAIRS * 8 / PARTS;
+  localparam int LOW_W = (MUL18 != 0) ? 13 : 18;  // of the lower product in an operand
+  localparam int OPERAND_W = LOW_W + 5;
   localparam int SUM_W = 36;  // of a column: 18 bits of the lower sum, 18 of the upper
-  localparam int COLUMN = LANES + 3;  // cycles from a step to its sum over the lanes
+  localparam int DELAY = (MUL18 != 0) ? 1 : 0;  // of a register behind the weight memory
+  localparam int COLUMN = LANES + 3 + DELAY;  // cycles from a step to its sum over the lanes
   localparam int LATENCY = COLUMN + 3;
 
 `ifndef SYNTHESIS
   initial begin
-    if (PAIRS != 8 && PAIRS != 16 && PAIRS != 32) $error("%m: PAIRS must be 8, 16 or 32, got %0d", PAIRS);
+    if (PAIRS != 4 && PAIRS != 8 && PAIRS != 16 && PAIRS != 32)
+      $error("%m: PAIRS must be 4, 8, 16 or 32, got %0d", PAIRS);
     if ((WEIGHT_DEPTH & (WEIGHT_DEPTH - 1)) != 0 || WEIGHT_DEPTH * PAIRS > 65536)
       $error("%m: WEIGHT_DEPTH must be a power of two, at most 65536 / PAIRS, got %0d", WEIGHT_DEPTH);
   end
@@ -71,7 +78,7 @@ module bw_pw_array #(
   // Skew: field l of these vectors belongs to lane l, l cycles later than that of lane 0.
   logic [LANES*ADDR_W-1:0] addr_d;
   logic [(LANES-1)*ADDR_W-1:0] addr_q;
-  logic [COLUMN:0] w8_q;  // w8_q[l] goes with the weights read by lane l, w8_q[COLUMN] with the sum of the column
+  logic [COLUMN:0] w8_q;  // [l+DELAY] goes with the weights read by lane l, [COLUMN] with the sum of the column
   logic [LANES*9-1:0] act_d;  // operand registers of the lanes
 
   assign addr_d = {addr_q, addr_i};
@@ -81,14 +88,14 @@ module bw_pw_array #(
   end
 
   for (genvar l = 0; l < LANES; l++) begin : g_act
-    logic [(l+2)*9-1:0] shift_q;
-    always_ff @(posedge clk_i) shift_q <= {shift_q[(l+1)*9-1:0], act_i[9*l+:9]};
-    assign act_d[9*l+:9] = shift_q[(l+1)*9+:9];
+    logic [(l+2+DELAY)*9-1:0] shift_q;
+    always_ff @(posedge clk_i) shift_q <= {shift_q[(l+1+DELAY)*9-1:0], act_i[9*l+:9]};
+    assign act_d[9*l+:9] = shift_q[(l+1+DELAY)*9+:9];
   end
 
-  // Lanes: memory and decode. An operand is {upper nibble less the sign of the lower one, lower nibble with 18 bits}.
+  // Lanes: memory and decode. An operand is {upper nibble less the sign of the lower one, lower nibble with LOW_W bits}.
   logic [LANES*PAIRS*8-1:0] byte_d;
-  logic [LANES*PAIRS*23-1:0] weight_q;
+  logic [LANES*PAIRS*OPERAND_W-1:0] weight_q;
 
   for (genvar l = 0; l < LANES; l++) begin : g_lane
     for (genvar h = 0; h < PARTS; h++) begin : g_part
@@ -97,9 +104,9 @@ module bw_pw_array #(
       logic here_d;
       logic [PART_W-1:0] write_d;
 
-      if (PAIRS == 8) begin : g_half
-        assign here_d = ld_addr_q[BEAT_W-1:0] == BEAT_W'(l / 2);
-        assign write_d = ld_data_q[64*(l%2)+:64];
+      if (PAIRS < 16) begin : g_shared  // a beat has 16 / PAIRS lanes
+        assign here_d = ld_addr_q[BEAT_W-1:0] == BEAT_W'(l * PAIRS / 16);
+        assign write_d = ld_data_q[8*PAIRS*(l%(16/PAIRS))+:8*PAIRS];
       end else begin : g_whole
         assign here_d = ld_addr_q[BEAT_W-1:0] == BEAT_W'(l * PARTS + h);
         assign write_d = ld_data_q;
@@ -109,21 +116,28 @@ module bw_pw_array #(
         if (ld_we_q && here_d) mem[ld_addr_q[BEAT_W+:ADDR_W]] <= write_d;
         read_q <= mem[addr_d[ADDR_W*l+:ADDR_W]];
       end
-      assign byte_d[l*PAIRS*8+h*PART_W+:PART_W] = read_q;
+      // Where LUTs have four inputs the decoder is too deep to follow the memory at once.
+      if (DELAY != 0) begin : g_delay
+        logic [PART_W-1:0] late_q;
+        always_ff @(posedge clk_i) late_q <= read_q;
+        assign byte_d[l*PAIRS*8+h*PART_W+:PART_W] = late_q;
+      end else begin : g_direct
+        assign byte_d[l*PAIRS*8+h*PART_W+:PART_W] = read_q;
+      end
     end
 
     for (genvar q = 0; q < PAIRS; q++) begin : g_decode
       logic [7:0] b;
       logic sign;
       logic [4:0] upper;
-      logic [22:0] operand_q;
+      logic [OPERAND_W-1:0] operand_q;
       assign b = byte_d[(l*PAIRS+q)*8+:8];
-      assign sign = b[3] && !w8_q[l];
+      assign sign = b[3] && !w8_q[l+DELAY];
       // Upper nibble with its sign, less `sign`, as functions of six bits: one LUT each behind the memory, no carry.
       assign upper = {b[7], b[7:4]} ^ {sign && b[7:4] == 4'd0, sign && b[6:4] == 3'd0, sign && b[5:4] == 2'd0,
                                        sign && !b[4], sign};
-      always_ff @(posedge clk_i) operand_q <= {upper, {14{sign}}, b[3:0]};
-      assign weight_q[(l*PAIRS+q)*23+:23] = operand_q;
+      always_ff @(posedge clk_i) operand_q <= {upper, {(LOW_W-4){sign}}, b[3:0]};
+      assign weight_q[(l*PAIRS+q)*OPERAND_W+:OPERAND_W] = operand_q;
     end
   end
 
@@ -133,16 +147,21 @@ module bw_pw_array #(
   for (genvar q = 0; q < PAIRS; q++) begin : g_column
     logic signed [LANES*SUM_W-1:0] sum_q;
     for (genvar l = 0; l < LANES; l++) begin : g_stage
-      (* use_dsp = "yes" *) logic signed [31:0] prod_q;
-      logic signed [SUM_W-1:0] prev_d;
+      (* use_dsp = "yes" *) logic signed [OPERAND_W+8:0] prod_q;
+      logic signed [SUM_W-1:0] prev_d, prod_d;
       if (l == 0) begin : g_first
         assign prev_d = '0;
       end else begin : g_next
         assign prev_d = $signed(sum_q[(l-1)*SUM_W+:SUM_W]);
       end
+      if (MUL18 != 0) begin : g_widen
+        assign prod_d = $signed({{4{prod_q[26]}}, prod_q[26:13], {5{prod_q[12]}}, prod_q[12:0]});
+      end else begin : g_plain
+        assign prod_d = SUM_W'(prod_q);
+      end
       always_ff @(posedge clk_i) begin
-        prod_q <= $signed(act_d[9*l+:9]) * $signed(weight_q[(l*PAIRS+q)*23+:23]);
-        sum_q[l*SUM_W+:SUM_W] <= prev_d + SUM_W'(prod_q);
+        prod_q <= $signed(act_d[9*l+:9]) * $signed(weight_q[(l*PAIRS+q)*OPERAND_W+:OPERAND_W]);
+        sum_q[l*SUM_W+:SUM_W] <= prev_d + prod_d;
       end
     end
     assign column_d[q*SUM_W+:SUM_W] = sum_q[(LANES-1)*SUM_W+:SUM_W];

@@ -14,7 +14,7 @@
 // The parameters of an instruction travel with its steps: the next instruction starts three cycles after the last
 // step of this one has left the counters. First issue: 7 cycles after the instruction was taken.
 //
-// Legal: PAIRS 8, 16, 32; WEIGHT_DEPTH and TABLE_DEPTH powers of two; ADDR_W at most 16: higher bits of an address
+// Legal: PAIRS 4, 8, 16, 32; WEIGHT_DEPTH and TABLE_DEPTH powers of two; ADDR_W at most 16: higher bits of an address
 // are dropped. Counts in an instruction (OH, OW, SUBS, KH, KW, PLANES) are at least 1. OUT_DEPTH: words of the
 // output queue.
 `default_nettype none
@@ -58,7 +58,7 @@ module bw_pw_gen #(
   localparam int COORD_W = 18;  // IX0 has 16 bits, the rest adds less than 2^16
   localparam int BEATS4 = (PAIRS > 16) ? 4 : 2;  // beats of the serializer a sub-pass, 4-bit weights
   localparam int BEATS8 = (PAIRS > 16) ? 2 : 1;
-  localparam int WORDS = PAIRS / 8;  // words a sub-pass, at most
+  localparam int WORDS = (PAIRS > 8) ? PAIRS / 8 : 1;  // words a sub-pass, at most
   localparam int QUEUE_W = 4;
 
   // ---- the instruction
@@ -135,7 +135,8 @@ module bw_pw_gen #(
   logic signed [COORD_W-1:0] x_q, y_q, xo_q, yo_q, xo_d, yo_d;  // of this step; of its window's corner
   logic [TABLE_W-1:0] entry_q;
   logic [WADDR_W-1:0] weight_q;
-  logic first_q, odd_q;  // step is the first of its sub-pass; odd sub-pass
+  logic first_q;  // step is the first of its sub-pass
+  logic [1:0] part_q;  // number of the sub-pass modulo 4
 
   assign xo_d = (init_q || x_last) ? COORD_W'(ix0_q) : xo_q + $signed({{(COORD_W-4){1'b0}}, stride_x_q});
   assign yo_d = init_q ? COORD_W'(iy0_q) : yo_q + $signed({{(COORD_W-4){1'b0}}, stride_y_q});
@@ -152,7 +153,7 @@ module bw_pw_gen #(
     if (init_q || end_s) weight_q <= base_q;
     else if (step) weight_q <= weight_q + 1'b1;
     if (init_q || step) first_q <= init_q || end_i;
-    if (init_q || end_i) odd_q <= !(init_q || end_s || odd_q);
+    if (init_q || end_i) part_q <= (init_q || end_s) ? 2'd0 : part_q + 2'd1;
   end
 
   // ---- stages 1 to 3: table word, multiplier, sums
@@ -169,8 +170,10 @@ module bw_pw_gen #(
   logic [TAG_W-1:0] tag0, tag1_q, tag2_q, tag3_q;
   logic [2:0] words;  // completed by the sub-pass
 
-  if (PAIRS == 8) begin : g_words8
-    assign words = {2'd0, !w8_q || odd_q || s_last};
+  if (PAIRS == 4) begin : g_words4
+    assign words = {2'd0, s_last || (part_q[0] && (part_q[1] || !w8_q))};
+  end else if (PAIRS == 8) begin : g_words8
+    assign words = {2'd0, !w8_q || part_q[0] || s_last};
   end else begin : g_words16
     assign words = w8_q ? 3'(WORDS / 2) : 3'(WORDS);
   end
@@ -280,6 +283,14 @@ module bw_pw_gen #(
       {first_o, last_o, w8_o, signed_o, zero_point_o, weight_o} <= head[TAG_W-4:0];
     end
   end
+
+`ifdef BW_ASSERT
+  wire [QUEUE_W:0] steps = wr_q - rd_q;
+  a_queue :
+  assert property (@(posedge clk_i) disable iff (!rst_ni) valid_q[2] |-> int'(steps) < 1 << QUEUE_W);
+  a_space :  // of the output queue: never more is taken than there is, nor given back than was taken
+  assert property (@(posedge clk_i) disable iff (!rst_ni) int'(space_q) <= OUT_DEPTH);
+`endif
 endmodule
 
 `default_nettype wire

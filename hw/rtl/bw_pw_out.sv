@@ -52,6 +52,7 @@ module bw_pw_out #(
   localparam int TABLE_W = $clog2(TABLE_DEPTH);
   localparam int CONST_W = $clog2(CONST_DEPTH);
   localparam int QUEUE_W = $clog2(OUT_DEPTH);
+  localparam int PARTS = 16 / RL;  // beats of a word
 
   // ---- parameters of instructions: four waiting, one current
   localparam int PAR_W = 11 + 11 + 8 + 1 + 2 + 1 + 1 + 10 + 10 + CONST_W + TABLE_W + 2 * ADDR_W;
@@ -97,7 +98,8 @@ module bw_pw_out #(
 
   // ---- serializer: beats of a sub-pass, and where in the output it stands
   logic [2*PAIRS*27-1:0] hold_q;
-  logic active_q, odd_q, beat_last, pixel_end, whole;
+  logic active_q, beat_last, pixel_end, whole;
+  logic [1:0] part_q;  // of the word that this beat belongs to
   logic [1:0] beat_q;
   logic [7:0] sub_q;
   logic [10:0] ox_q, oy_q;  // from 1
@@ -110,7 +112,7 @@ module bw_pw_out #(
   assign pixel_end = pass_end && sub_q == subs_q;
   assign row_end = pixel_end && ox_q == ow_q;
   assign all_end = row_end && oy_q == oh_q;
-  assign whole = RL == 16 || odd_q || pixel_end;  // this beat completes a word
+  assign whole = part_q == 2'(PARTS - 1) || pixel_end;  // this beat completes a word
 
   always_ff @(posedge clk_i) begin
     if (done_i) hold_q <= acc_i;
@@ -118,7 +120,7 @@ module bw_pw_out #(
     if (!rst_ni) begin
       active_q <= 1'b0;
       beat_q <= '0;
-      odd_q <= 1'b0;
+      part_q <= '0;
       sub_q <= 8'd1;
       ox_q <= 11'd1;
       oy_q <= 11'd1;
@@ -130,7 +132,7 @@ module bw_pw_out #(
       active_q <= done_i || (active_q && !pass_end);
       if (active_q) begin
         beat_q <= beat_last ? 2'd0 : beat_q + 2'd1;
-        odd_q <= !whole;
+        part_q <= whole ? 2'd0 : part_q + 2'd1;
         entry_q <= pixel_end ? '0 : entry_q + 1'b1;
         word_q <= pixel_end ? '0 : word_q + TABLE_W'(whole);
       end
@@ -150,6 +152,7 @@ module bw_pw_out #(
   logic out_valid, out_end, out_whole;
   logic [RL*8-1:0] out_y;
 
+  wire [RL*27-1:0] unused_key;
   bw_requant #(
       .LANES(RL), .CONST_DEPTH(CONST_DEPTH), .TAG_W(2), .X_BITS(X_BITS)
   ) u_requant (
@@ -160,7 +163,7 @@ module bw_pw_out #(
       .entry_i(const_q + entry_q),
       .shift_i(shift_q), .half_even_i(half_even_q), .wrap_i(wrap_q), .lo_i(lo_q), .hi_i(hi_q),
       .tag_i({all_end, whole}),
-      .valid_o(out_valid), .y_o(out_y), .tag_o({out_end, out_whole})
+      .valid_o(out_valid), .y_o(out_y), .key_o(unused_key), .tag_o({out_end, out_whole})
   );
 
   // ---- address of the word, as long under way as its beat
@@ -207,15 +210,24 @@ module bw_pw_out #(
   logic push, pop, end_q, dropped_q;
   logic [3:0] finish_q;
 
-  if (RL == 8) begin : g_join
-    logic [63:0] low_q;
-    logic upper_q;  // the next beat is the upper half of a word
+  if (RL < 16) begin : g_join
+    logic [(PARTS-1)*RL*8-1:0] early_q;  // the parts of the word that came before, zero where none has
+    logic [PARTS-1:0] now_q;  // which part the next beat is
     always_ff @(posedge clk_i) begin
-      if (!rst_ni) upper_q <= 1'b0;
-      else if (out_valid) upper_q <= !out_whole;
-      if (out_valid) low_q <= out_y;
+      if (!rst_ni) now_q <= PARTS'(1);
+      else if (out_valid) now_q <= out_whole ? PARTS'(1) : now_q << 1;
     end
-    assign word = upper_q ? {out_y, low_q} : {64'd0, out_y};
+    for (genvar k = 0; k < PARTS; k++) begin : g_part
+      if (k < PARTS - 1) begin : g_early
+        always_ff @(posedge clk_i) begin
+          if (!rst_ni || (out_valid && out_whole)) early_q[RL*8*k+:RL*8] <= '0;
+          else if (out_valid && now_q[k]) early_q[RL*8*k+:RL*8] <= out_y;
+        end
+        assign word[RL*8*k+:RL*8] = now_q[k] ? out_y : early_q[RL*8*k+:RL*8];
+      end else begin : g_last
+        assign word[RL*8*k+:RL*8] = now_q[k] ? out_y : '0;
+      end
+    end
   end else begin : g_whole
     assign word = out_y;
   end
@@ -244,6 +256,16 @@ module bw_pw_out #(
     end
   end
   assign finished_o = finish_q[3];
+
+`ifdef BW_ASSERT
+  wire [QUEUE_W:0] queued = wr_q - rd_q;
+  a_queue :
+  assert property (@(posedge clk_i) disable iff (!rst_ni) push |-> int'(queued) < OUT_DEPTH);
+  a_hold :  // the sums of the sub-pass before have left
+  assert property (@(posedge clk_i) disable iff (!rst_ni) done_i |-> !active_q || pass_end);
+  a_command :  // results belong to an instruction
+  assert property (@(posedge clk_i) disable iff (!rst_ni) active_q |-> have_q);
+`endif
 endmodule
 
 `default_nettype wire

@@ -46,6 +46,7 @@ module bw_requant #(
     input  wire  [TAG_W-1:0]                tag_i,
     output logic                            valid_o,
     output logic [LANES*8-1:0]              y_o,
+    output wire  [LANES*27-1:0]             key_o,  // low bits of t before the clamp, 2 cycles before y_o
     output logic [TAG_W-1:0]                tag_o
 );
   localparam int LATENCY = 8;
@@ -129,6 +130,7 @@ module bw_requant #(
                                         {{24{sum_q[SUM_W-1]}}, sum_q[SUM_W-1:40]};
     assign zero_d = sum_q[15:0] == '0 && (sum_q[23:16] == '0 || shift < 2'd1) &&
                     (sum_q[31:24] == '0 || shift < 2'd2) && (sum_q[39:32] == '0 || shift < 2'd3);
+    assign key_o[27*l+:27] = {t_q[26:1], t_q[0] && !even_q};
     assign clamp_d = ($signed(sat_q) > hi) ? hi[7:0] : ($signed(sat_q) < lo) ? lo[7:0] : sat_q[7:0];
 
     always_ff @(posedge clk_i) begin

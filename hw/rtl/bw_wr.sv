@@ -172,7 +172,7 @@ module bw_wr #(
       end
     end
     credit_q <= credit_q - CW'(l_go) + CW'(w_take && !stop_i);
-    room_q   <= credit_q > CW'(1);
+    room_q   <= credit_q > CW'(1) || (rd_req_o && !rd_gnt_i);  // a request stays until it is granted
     if (!rst_ni || flush_i) begin
       l_valid_q   <= 1'b0;
       err_range_o <= 1'b0;

@@ -57,6 +57,8 @@ def build_library(
     harness: Path,
     parameters: Mapping[str, int] | None = None,
     include: Sequence[Path] = (),
+    *,
+    assertions: bool = False,
 ) -> ctypes.CDLL:
     """Verilate ``top``, compile it with the harness and load it.
 
@@ -64,14 +66,17 @@ def build_library(
 
     Args:
         sources: SystemVerilog files, packages first. parameters: of the top module.
-        include: folders searched by `include; their *.svh count as sources.
+        include: folders searched by `include; their *.svh and *.vh count as sources.
+        assertions: the assertions of the sources are checked (BW_ASSERT is defined, also for the harness, which must
+            define Verilator's `vl_stop`).
 
     Raises ToolMissingError, or RuntimeError with the first error line of Verilator or the compiler.
     """
     root, cxx = verilator_root(), compiler()
-    headers = [h for folder in include for h in sorted(folder.glob("*.svh"))]
+    headers = [h for folder in include for h in sorted(folder.glob("*vh"))]
     digest = hashlib.sha256()
-    for text in (top, str(sorted((parameters or {}).items())), metadata.version("verilator"), cxx, *_CXX_FLAGS):
+    flags = (*_CXX_FLAGS, *(("-DBW_ASSERT", "-DVL_USER_STOP") if assertions else ()))
+    for text in (top, str(sorted((parameters or {}).items())), metadata.version("verilator"), cxx, *flags):
         digest.update(text.encode() + b"\0")
     for path in (*sources, *headers, harness):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -80,7 +85,7 @@ def build_library(
     with open(library.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be building it
         if not library.exists():
-            _in_folder(library, root, cxx, top, sources, harness, parameters or {}, include)
+            _in_folder(library, root, cxx, flags, top, sources, harness, parameters or {}, include)
     return ctypes.CDLL(str(library))
 
 
@@ -94,6 +99,7 @@ def _build(
     library: Path,
     root: Path,
     cxx: str,
+    flags: Sequence[str],
     top: str,
     sources: Sequence[Path],
     harness: Path,
@@ -102,13 +108,14 @@ def _build(
 ) -> None:
     verilator = [
         str(root / "bin" / "verilator_bin"), "--cc", "--top-module", top, "--prefix", f"V{top}", "--Mdir", str(work),
-        "-O3", "--x-assign", "fast", "--x-initial", "fast", "--noassert", "--output-split", "8000", "-Wno-fatal",
+        "-O3", "--x-assign", "fast", "--x-initial", "fast", "--output-split", "8000", "-Wno-fatal",
+        *(("--assert", "-DBW_ASSERT") if "-DBW_ASSERT" in flags else ("--noassert",)),
         *(f"-I{folder}" for folder in include),
         *(f"-G{name}={value}" for name, value in parameters.items()),
         *map(str, sources),
     ]  # fmt: skip
     _run(verilator, work, {**os.environ, "VERILATOR_ROOT": str(root)})
-    common = [cxx, *_CXX_FLAGS, f"-I{work}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
+    common = [cxx, *flags, f"-I{work}", f"-I{root / 'include'}", f"-I{root / 'include' / 'vltstd'}"]
     units = [
         *sorted(work.glob("*.cpp")),
         harness,

@@ -18,6 +18,9 @@
 
 namespace {
 
+// The first assertion that failed since it was last asked for; without BW_ASSERT nothing writes it.
+std::string broken;
+
 struct Random {  // xorshift64*
   uint64_t state = 1;
   uint32_t next() {
@@ -237,6 +240,10 @@ struct Engine {
       if (top.trace_o >> n & 1) trace[n].push_back(static_cast<uint32_t>(cycle - run_start));
     top.clk_i = 1;
     top.eval();
+    if (!broken.empty()) {
+      fail("%s", broken.c_str());
+      broken.clear();
+    }
     if (r) top.m_axi_rvalid = 0;
     if (b) top.m_axi_bvalid = 0;
     cycle++;
@@ -308,6 +315,15 @@ struct Engine {
 };
 
 }  // namespace
+
+#ifdef BW_ASSERT
+// Verilator has printed the path of the instance.
+void vl_stop(const char *file, int line, const char *) {
+  if (!broken.empty()) return;
+  const char *name = strrchr(file, '/');
+  broken = std::string("assertion failed: ") + (name ? name + 1 : file) + ":" + std::to_string(line);
+}
+#endif
 
 extern "C" {
 

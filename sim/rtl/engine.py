@@ -44,7 +44,7 @@ class _Settings(ctypes.Structure):
 
 
 class BusError(AssertionError):
-    """The RTL broke a rule of AXI, or a register access got an error response."""
+    """The RTL broke a rule of AXI or an assertion, or a register access got an error response."""
 
 
 @dataclass(frozen=True)
@@ -64,23 +64,40 @@ class RtlEngine:
         speed: simulated cycles per second of the last `run`.
     """
 
-    def __init__(self, config: EngineConfig, memory_bytes: int, *, origin: int = 0) -> None:
-        """Builds the model if it is not in the cache. `origin`: a multiple of 4096; addresses have 40 bits."""
+    def __init__(
+        self, config: EngineConfig, memory_bytes: int, *, origin: int = 0, assertions: bool = False, sources: Path = RTL
+    ) -> None:
+        """Builds the model if it is not in the cache.
+
+        Args:
+            origin: a multiple of 4096; addresses have 40 bits. sources: folder of the RTL.
+            assertions: the assertions of the RTL are checked, at some cost in speed; one that fails is a BusError.
+        """
         harness = Path(__file__).with_name("engine.cpp")
-        sources = sorted(RTL.glob("*.sv"))
-        self._library = build_library("bw_engine", sources, harness, config.parameters(), include=[RTL])
+        self._library = build_library(
+            "bw_engine", sorted(sources.glob("*.sv")), harness, config.parameters(), [sources], assertions=assertions
+        )
         _declare(self._library)
         self.config = config
         self.origin = origin
         self.memory: npt.NDArray[np.uint8] = np.zeros(memory_bytes, np.uint8)
         self.speed = 0.0
+        self.power_up()
+
+    def power_up(self) -> None:
+        """The state after the bitstream was loaded; the DRAM stays. The bus behaves as by default."""
+        self._free()
         pointer = self.memory.ctypes.data_as(POINTER(c_uint8))
-        self._handle = c_void_p(self._library.engine_new(pointer, memory_bytes, origin, config.max_burst))
+        made = self._library.engine_new(pointer, self.memory.size, self.origin, self.config.max_burst)
+        self._handle = c_void_p(made)
         self.set_bus()
 
-    def __del__(self) -> None:
+    def _free(self) -> None:
         if getattr(self, "_handle", None):
             self._library.engine_free(self._handle)
+
+    def __del__(self) -> None:
+        self._free()
 
     def set_bus(
         self,
@@ -228,6 +245,8 @@ class RtlEngine:
         index &= (1 << self.config.index_bits) - 1
         if not 0 <= block < 4 or index >= self.config.am_depth:
             raise IndexError(f"{address:#x} is no address of the activation memory of {self.config.name}")
+        if self.config.am_blocks == 1:
+            return bank, block * self.config.am_depth + index
         return INTERLEAVE * block + bank, index
 
     def peek_am(self, address: int) -> npt.NDArray[np.uint8]:

@@ -12,12 +12,14 @@ from bitwright.compile.ir import Graph, GraphInput, GraphOutput
 from bitwright.compile.ir.graph import GraphBuilder
 from bitwright.compile.ir.ops import (
     Add,
+    ArgMax,
     Concat,
     Conv2d,
     DeformConv2d,
     MaxPool2d,
     PermuteChannels,
     Requantize,
+    ResizeLinear,
     ResizeNearest,
     Slice,
     SumPool2d,
@@ -25,6 +27,17 @@ from bitwright.compile.ir.ops import (
 from bitwright.compile.ir.types import IntArray, IntType, Tensor
 from bitwright.hw.config import EngineConfig
 from bitwright.sim.program import ProgramMachine
+
+
+def linear_taps(length: int, factor: int, aligned: bool) -> IntArray:
+    """Taps of linear upsampling: corners aligned, n to (n - 1) * factor + 1, or pixel centres, n to n * factor."""
+    unit = factor if aligned else 2 * factor
+    out = np.zeros(((length - 1) * factor + 1 if aligned else length * factor, length), np.int64)
+    for i in range(len(out)):
+        at = i if aligned else 2 * i + 1 - factor  # in units of 1 / unit
+        for k, w in ((at // unit, unit - at % unit), (at // unit + 1, at % unit)):
+            out[i, min(max(k, 0), length - 1)] += w
+    return out
 
 
 class RandomNet:
@@ -79,7 +92,7 @@ class RandomNet:
     def grow(self) -> None:
         """One more operator on a map drawn at random."""
         x = self.maps[self.pick(0, len(self.maps) - 1)]
-        kind = self.pick(0, 8)
+        kind = self.pick(0, 9)
         height, width, channels = x.shape
         if kind in (0, 1):
             k = self.pick(1, 3) if kind else 1
@@ -125,6 +138,14 @@ class RandomNet:
             self.maps.append(self.b.add(ResizeNearest, "up", x.name, rows=rows, columns=columns))
         elif kind == 8 and channels > 1 and min(height, width) >= 3:
             self.deform(x)
+        elif kind == 9 and height * width <= 100:
+            self.maps.append(self.requant(self.linear(x)))
+
+    def linear(self, x: Tensor) -> Tensor:
+        factor = int(self.rng.choice([2, 4, 8, 16] if x.size < 300 else [2, 4]))
+        aligned = bool(self.rng.integers(2))
+        rows, columns = (linear_taps(n, factor, aligned) for n in x.shape[:2])
+        return self.b.add(ResizeLinear, "lin", x.name, row_taps=rows, column_taps=columns)
 
     def deform(self, x: Tensor) -> None:
         channels, bound = x.channels, self.pick(1, 8)
@@ -163,8 +184,13 @@ class RandomNet:
             outs.append(
                 self.b.add(Conv2d, "raw", last.name, weight=self.weights(1, 1, last.channels, self.pick(1, 20)))
             )
+        if self.rng.integers(3) == 0:
+            last = self.maps[-1]
+            if self.rng.integers(2) and last.shape[0] * last.shape[1] <= 100:
+                last = self.linear(last)
+            outs.append(self.b.add(ArgMax, "label", last.name, axis=2, keepdims=bool(self.rng.integers(2))))
         given = GraphInput("image", self.given.shape, self.given.name, (0, 1, 2), None)
-        outputs = [GraphOutput(f"y{i}", t.shape, t.name, (0, 1, 2), None) for i, t in enumerate(outs)]
+        outputs = [GraphOutput(f"y{i}", t.shape, t.name, tuple(range(len(t.shape))), None) for i, t in enumerate(outs)]
         graph = self.b.finish([given], outputs)
         return graph.rebuild(graph.nodes)
 

@@ -23,6 +23,7 @@ from bitwright.engine_bench import bench_model, model_file
 from bitwright.engine_runs import compare_layers
 from bitwright.hw.config import CONFIGS
 from bitwright.zoo import entries
+from bitwright.zoo.structures import mobilenet_v2_deeplabv3, mobilenet_v2_ssdlite
 from tests.engine.nets import random_input
 
 ZOO = {e.name: str(e.model) for e in entries()}
@@ -51,7 +52,7 @@ def test_the_manifest_says_engine(bundle: Path) -> None:
 @pytest.mark.rtl
 def test_verify_runs_the_program_and_the_rtl(bundle: Path) -> None:
     found = {e["engine"]: e for e in json.loads(call("verify", str(bundle), "--json"))["engines"]}
-    for engine in ("reference", "fast", "program", "rtl"):
+    for engine in ("reference", "fast", "program", "rtl", "board-sim"):
         assert found[engine]["skipped"] is None and found[engine]["different"] == 0 and found[engine]["frames"] == 16
     layers = json.loads(call("verify", str(bundle), "--layers", "--json"))
     assert layers["equal"] and layers["engine"] == "rtl" and layers["layers"] >= 10
@@ -135,6 +136,31 @@ def test_every_layer_of_codenet_under_stalls(board: str, seed: int) -> None:
     assert not found and count > 60
 
 
+@pytest.mark.rtl
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "size"), [("deeplabv3", 129), ("ssdlite", 320)])
+def test_dense_tasks_run_on_the_rtl(name: str, size: int, tmp_path: Path) -> None:
+    """Labels of every pixel, from linear upsampling by 16; the six maps of SSDLite."""
+    path = tmp_path / "model.onnx"
+    make = {"deeplabv3": mobilenet_v2_deeplabv3, "ssdlite": mobilenet_v2_ssdlite}[name]
+    path.write_bytes(make(size).SerializeToString())
+    row = bench_model(path, "ultra96-v2")
+    assert row["different"] == 0 and row["values"] > 16_000
+    assert abs(row["estimated_cycles"] / row["cycles"] - 1) < 0.05, row
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_layer_of_deeplab_under_stalls(seed: int, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(mobilenet_v2_deeplabv3(65).SerializeToString())
+    graph = import_model(path)
+    x = random_input(graph, seed)
+    found, count = compare_layers(graph, CONFIGS["zu3eg"], x, rtl=True, bus=(60, 190), stall_seed=seed)
+    assert not found and count > 60
+
+
 def test_a_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def off_by_one(*what: object) -> object:
         packed = pack_array(*what)  # type: ignore[arg-type]
@@ -148,9 +174,12 @@ def test_a_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < found[0].different < found[0].values and found[0].got != found[0].expected
 
 
-def test_the_host_says_that_it_does_not_drive_the_engine(bundle: Path) -> None:
-    answer = CliRunner().invoke(app, ["run", str(bundle), "--device", "sim"])
-    assert answer.exit_code == 1 and "transport is engine" in str(answer.exception)
+def test_the_host_runtime_gives_the_golden_outputs(bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "y.npy"
+    call("run", str(bundle), "--device", "sim", "--output", str(out), "--raw", "--json")
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    (golden,) = manifest["golden"]["outputs"].values()
+    np.testing.assert_array_equal(np.load(out), np.load(bundle / golden))
 
 
 def test_estimate_names_an_unknown_option() -> None:

@@ -74,6 +74,7 @@ class Unit:
     def run(self, c: Command) -> None:
         """One instruction; every written address is appended to `written`."""
         mode = c["MODE"]
+        best: dict[tuple[int, int], tuple[int, int]] = {}
         for p in range(c["PLANES"]):
             in_base = int(self.table[(c["IN_TABLE"] + p) % len(self.table)]) + c["IN_OFFSET"]
             out_base = int(self.table[(c["OUT_TABLE"] + p) % len(self.table)]) + c["OUT_OFFSET"]
@@ -88,6 +89,12 @@ class Unit:
                         results = acc * self.multiplier[entries].reshape(16) + self.addend[entries].reshape(16)
                     address = self._wrap(out_base + oy * c["OUT_STEP_Y"] * c["OUT_PITCH"] + ox * c["OUT_STEP_X"])
                     self.memory[address] = requantize(results, c)
+                    if c["ARGMAX"]:
+                        for lane, key in enumerate(keys(results, c)):
+                            if key > best.get((oy, ox), (-(1 << 30), 0))[0]:
+                                best[oy, ox] = (key, 16 * p + lane)
+                        self.memory[address] = 0
+                        self.memory[address, 0] = best[oy, ox][1]
                     self.written.append(address)
 
     def _wrap(self, address: int) -> int:
@@ -127,7 +134,10 @@ class Unit:
                     acc = np.maximum(acc, a)
                 else:
                     word = (c["WEIGHT_BASE"] + (p * c["KH"] + i) * c["KT"] + j // 3) % len(self.weights)
-                    acc = acc + a * self.weights[word, j % 3]
+                    w = self.weights[word, j % 3].astype(np.int64)
+                    if c["WIDE"]:
+                        w = 128 * w + self.weights[(word + 1) % len(self.weights), j]
+                    acc = acc + a * w
         return acc
 
     def _add(self, c: Command, p: int, base: int, oy: int, ox: int) -> Array:
@@ -140,12 +150,22 @@ class Unit:
         return np.asarray(x0 * m0 + x1 * m1 + self.addend[e[::2]].reshape(16))
 
 
-def requantize(total: Array, c: Command) -> Array:
-    """Int64 sums to bytes."""
+def shifted(total: Array, c: Command) -> Array:
+    """Int64 sums over the shift, rounded."""
     s = SHIFTS[c["SHIFT"]]
     t = total >> s
-    if c["HALF_EVEN"]:
-        t = np.where(total & ((1 << s) - 1) == 0, t & ~1, t)
+    return np.where(total & ((1 << s) - 1) == 0, t & ~1, t) if c["HALF_EVEN"] else t
+
+
+def keys(total: Array, c: Command) -> list[int]:
+    """What ARGMAX compares: 27 bits with sign."""
+    low = shifted(total, c) & ((1 << 27) - 1)
+    return [int(k) for k in np.where(low >> 26, low - (1 << 27), low)]
+
+
+def requantize(total: Array, c: Command) -> Array:
+    """Int64 sums to bytes."""
+    t = shifted(total, c)
     return np.asarray((t if c["WRAP"] else np.clip(t, c["LO"], c["HI"])) & 0xFF, np.uint8)
 
 
@@ -188,12 +208,16 @@ class Maker:
         c: Command = {"MODE": mode}
         deform = mode in (SQUARE, FREE)
         kh, kw = (3, 3) if deform else (1, 1) if mode == ADD else (r(1, 9), r(1, 9)) if r(0, 1) else (r(1, 3), r(1, 3))
-        c |= {"KH": kh, "KW": kw, "KT": -(-kw // 3), "PLANES": r(1, 5)}
+        wide = mode == CONV and r(0, 3) == 0
+        if wide:  # within 27 bits
+            kh, kw = r(1, 2), r(1, 3)
+        c |= {"KH": kh, "KW": kw, "KT": 2 if wide else -(-kw // 3), "PLANES": r(1, 5)}
+        c |= {"WIDE": int(wide), "ARGMAX": int(r(0, 3) == 0)}
         words = max(1, min(300, work // (kh * kw * c["PLANES"])))
         c["OW"] = r(1, min(words, 24))
         c["OH"] = r(1, max(1, words // c["OW"]))
         for axis, k, o in (("Y", kh, c["OH"]), ("X", kw, c["OW"])):
-            c["STRIDE_" + axis], c["DILATION_" + axis], c["UP_" + axis] = r(1, 4), r(1, 4), r(0, 2)
+            c["STRIDE_" + axis], c["DILATION_" + axis], c["UP_" + axis] = r(0, 4), r(1, 4), r(0, 2)
             span = (o - 1) * c["STRIDE_" + axis] + (k - 1) * c["DILATION_" + axis] + 1
             c[f"I{axis}0"] = -r(0, min(span, 6)) if r(0, 2) else r(-2 * span - 3, 4)
             c["H" if axis == "Y" else "W"] = max(1, span + r(-6, 3))
@@ -210,7 +234,9 @@ class Maker:
         if mode == ADD:
             c["OPERAND_TABLE"] = self.planes([r(0, self.half - size - 20) for _ in range(c["PLANES"])])
         c["OPERAND_SIGNED"], c["OFFSET_LANE"] = r(0, 1), r(0, 15)
-        c["OUT_STEP_Y"], c["OUT_STEP_X"] = r(1, 2), r(1, 2)
+        c["OUT_STEP_Y"], c["OUT_STEP_X"] = (
+            (r(1, 16), 16) if c["OH"] * c["OW"] * c["PLANES"] < 5 and r(0, 7) == 0 else (r(1, 2), r(1, 2))
+        )
         self.outputs(c)
         c["ACT_SIGNED"] = r(0, 1)
         # The difference has 9 bits.
@@ -227,6 +253,7 @@ class Maker:
 def simple(unit: Unit, maker: Maker, mode: int, oh: int, ow: int, planes: int, k: int, **more: int) -> Command:
     """A plain layer with padding k // 2, stride 1, one input plane of the same size each."""
     c: Command = {"MODE": mode, "PLANES": planes, "OH": oh, "OW": ow, "KH": k, "KW": k, "KT": -(-k // 3)}
+    c |= {"WIDE": 0, "ARGMAX": 0}
     c |= {
         "STRIDE_Y": 1,
         "STRIDE_X": 1,

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -17,12 +17,14 @@ from bitwright.sim.rtl.engine import RtlEngine
 
 ORIGIN = 0x7F_0000_0000
 REGION_BYTES = 1 << 18
+#: `small`: the reduced build with accumulators of 27 bits, so that any program runs on it.
+BUILDS = CONFIGS | {"small": replace(CONFIGS["ecp5"], name="small", x_bits=27)}
 
 
 @cache
 def engine(name: str = "tiny") -> RtlEngine:
     """One engine for all tests of a module; regions of 256 KiB, one after the other."""
-    made = RtlEngine(CONFIGS[name], 4 * REGION_BYTES, origin=ORIGIN)
+    made = RtlEngine(BUILDS[name], 4 * REGION_BYTES, origin=ORIGIN, assertions=True)
     regions(made)
     return made
 

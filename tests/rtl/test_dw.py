@@ -24,7 +24,18 @@ pytestmark = pytest.mark.rtl
 HERE = Path(__file__).parent
 SOURCES = [
     RTL / f"bw_{name}.sv"
-    for name in ("requant", "dw_fifo", "dw_port", "dw_plan", "dw_walk", "dw_addr", "dw_mac", "dw_out", "dw")
+    for name in (
+        "requant",
+        "dw_fifo",
+        "dw_port",
+        "dw_plan",
+        "dw_walk",
+        "dw_addr",
+        "dw_mac",
+        "dw_argmax",
+        "dw_out",
+        "dw",
+    )
 ]
 ERRORS = {
     -1: "too long",
@@ -170,6 +181,15 @@ def test_global_pool_and_empty_windows() -> None:
     empty = [maker.random(m) | {"IY0": -2000} for m in (CONV, MAX, ADD, SQUARE)]
     wide = simple(unit, maker, CONV, 1, 2, 1, 1, KH=255, KW=31, KT=11, H=250, W=32, IN_PITCH=32)
     _check(unit, [pool, *empty, wide], **_neighbours(rng, 0))
+
+
+@pytest.mark.parametrize("pixels", [1, 2, 3])
+def test_labels_of_few_pixels(pixels: int) -> None:
+    """Words of one pixel follow one another so closely that the best so far is not in its memory yet."""
+    unit, maker, _ = _unit("zu3eg", 24)
+    commands = [simple(unit, maker, CONV, 1, pixels, 12, 1, ARGMAX=1, CONST_BASE=k % 32) for k in range(40)]
+    for grant in (15, 40, 100):
+        _check(unit, commands, grant=(grant, 100, 100), seed=grant)
 
 
 def test_done_means_written() -> None:

@@ -16,9 +16,11 @@ import onnx
 
 from bitwright.zoo.structures.autoencoder import autoencoder
 from bitwright.zoo.structures.codenet import CONFIGURATIONS, codenet
-from bitwright.zoo.structures.mobilenet import mobilenet_v1, mobilenet_v2, mobilenet_v2_ssdlite
+from bitwright.zoo.structures.mobilenet import mobilenet_v1, mobilenet_v2, mobilenet_v2_deeplabv3, mobilenet_v2_ssdlite
 
-__all__ = ["NETS", "autoencoder", "codenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v2_ssdlite"]
+__all__ = [
+    "NETS", "autoencoder", "codenet", "mobilenet_v1", "mobilenet_v2", "mobilenet_v2_deeplabv3", "mobilenet_v2_ssdlite",
+]  # fmt: skip
 
 #: Name, with the side of the input, -> what makes the model.
 NETS: dict[str, Callable[..., onnx.ModelProto]] = {
@@ -26,5 +28,6 @@ NETS: dict[str, Callable[..., onnx.ModelProto]] = {
     "autoencoder_640": autoencoder,
     "mobilenet_v1_224": mobilenet_v1,
     "mobilenet_v2_ssdlite_320": mobilenet_v2_ssdlite,
+    "mobilenet_v2_deeplabv3_513": mobilenet_v2_deeplabv3,
     **{f"codenet_{k}_{c.size}": partial(codenet, k) for k, c in CONFIGURATIONS.items()},
 }

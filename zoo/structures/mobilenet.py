@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""MobileNetV1 (arXiv:1704.04861), MobileNetV2 and SSDLite on it (arXiv:1801.04381), all at width 1.0."""
+"""MobileNetV1 (arXiv:1704.04861), MobileNetV2, SSDLite and reduced DeepLabv3 on it (arXiv:1801.04381), width 1.0."""
 
 from __future__ import annotations
 
@@ -60,23 +60,55 @@ def mobilenet_v2_ssdlite(size: int = 320, classes: int = 80) -> onnx.ModelProto:
     return net.model(outputs)
 
 
-def _features(net: Net) -> tuple[str, str]:
-    """V2 up to its last 1x1 convolution, and the map that SSDLite takes from the middle."""
+def mobilenet_v2_deeplabv3(size: int = 513, classes: int = 21) -> onnx.ModelProto:
+    """DeepLabv3 without its pyramid (section 6.3; 2.1 million weights): the label of every pixel, (1, size, size).
+
+    Args:
+        size: 16 n + 1; the corners are aligned.
+    """
+    net = Net("mobilenet_v2_deeplabv3", [1, 3, size, size])
+    side = size // 16 + 1
+    x, _ = _features(net, output_stride=16, last=False)
+    pooled = net.activation(net.op("AveragePool", x, kernel_shape=[side, side]), 0.0271, 1)
+    image = net.conv(pooled, 320, 256, act="relu")
+    image = net.op("Resize", image, "", net.const([1, 1, side, side]), mode="nearest", nearest_mode="floor",
+                   coordinate_transformation_mode="asymmetric")  # fmt: skip
+    y = net.op("Concat", image, net.conv(x, 320, 256, act="relu"), axis=1)
+    y = net.conv(y, 512, 256, act="relu")
+    logits = net.op("Conv", y, net.weight((classes, 256, 1, 1), 256), net.const(net.rng.normal(0, 0.2, classes)),
+                    kernel_shape=[1, 1])  # fmt: skip
+    logits = net.activation(logits, 0.0417, 1)
+    sizes = net.integers(1, classes, size, size)
+    up = net.op("Resize", logits, "", "", sizes, mode="linear", coordinate_transformation_mode="align_corners")
+    model = net.model({net.op("ArgMax", up, axis=1, keepdims=0): [1, size, size]})
+    model.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.INT64
+    return model
+
+
+def _features(net: Net, output_stride: int = 32, last: bool = True) -> tuple[str, str]:
+    """V2 up to its ``last`` 1x1 convolution or before it, and the map that SSDLite takes from the middle.
+
+    Strides beyond the output stride become dilations.
+    """
     x = net.activation("x", 0.0157, 1)
     x = net.conv(x, 3, 32, 3, 2)
-    c, blocks, tap = 32, 0, ""
+    c, blocks, tap, total, dilation = 32, 0, "", 2, 1
     for expand, out, repeats, first_stride in V2:
         for i in range(repeats):
             stride = first_stride if i == 0 else 1
+            spread = dilation
+            if stride == 2 and total == output_stride:
+                stride, dilation = 1, 2 * dilation
+            total *= stride
             y, wide = x, c * expand
             if expand > 1:
                 y = net.conv(y, c, wide)
             if blocks == TAP:
                 tap = y
-            y = net.conv(net.depthwise(y, wide, stride), wide, out, act="signed")
+            y = net.conv(net.depthwise(y, wide, stride, dilation=spread), wide, out, act="signed")
             x = net.activation(net.op("Add", x, y), 0.0313, 1) if stride == 1 and c == out else y
             c, blocks = out, blocks + 1
-    return net.conv(x, c, 1280), tap
+    return (net.conv(x, c, 1280) if last else x), tap
 
 
 def _classify(net: Net, x: str, c: int) -> onnx.ModelProto:

@@ -79,15 +79,18 @@ class Net:
 
     def conv(
         self, x: str, c: int, o: int, k: int = 1, stride: int = 1, groups: int = 1, *, act: str = "relu6",
-        scale: float = 0.0, bits: int = 4,
+        scale: float = 0.0, bits: int = 4, dilation: int = 1,
     ) -> str:  # fmt: skip
-        """Convolution (padding k // 2), batch normalization, 'relu6', 'relu' or 'signed' 8-bit activation.
+        """Convolution (padding k // 2 times dilation), batch normalization, 'relu6', 'relu' or 'signed' activation.
 
         Args:
             c, o: channels in and out. scale: step of the activation, 0 for the usual one. bits: of the weights.
         """
         w = self.weight((o, c // groups, k, k), c // groups * k * k, bits)
-        y = self.op("Conv", x, w, kernel_shape=[k, k], strides=[stride, stride], pads=[k // 2] * 4, group=groups)
+        y = self.op(
+            "Conv", x, w, kernel_shape=[k, k], strides=[stride, stride], pads=[k // 2 * dilation] * 4, group=groups,
+            dilations=[dilation, dilation],
+        )  # fmt: skip
         y = self.norm(y, o)
         if act == "signed":
             return self.activation(y, scale or SIGNED, 1)
@@ -95,9 +98,11 @@ class Net:
             return self.activation(self.op("Relu", y), scale or UNSIGNED, 0)
         return self.activation(self.op("Clip", y, self.const(0.0), self.const(6.0)), scale or UNSIGNED, 0)
 
-    def depthwise(self, x: str, c: int, stride: int = 1, *, act: str = "relu6", scale: float = 0.0) -> str:
+    def depthwise(
+        self, x: str, c: int, stride: int = 1, *, act: str = "relu6", scale: float = 0.0, dilation: int = 1
+    ) -> str:
         """`conv` 3x3 of each channel on its own."""
-        return self.conv(x, c, c, 3, stride, c, act=act, scale=scale)
+        return self.conv(x, c, c, 3, stride, c, act=act, scale=scale, dilation=dilation)
 
     def last(self, x: str, c: int, o: int, bias: float, scale: float, out: str) -> str:
         """1x1 convolution with a random bias around ``bias``, to the signed output ``out``."""

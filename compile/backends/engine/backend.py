@@ -76,15 +76,13 @@ class EngineBackend:
             estimate, "engine",
         )  # fmt: skip
 
-    def build(self, folder: Path, options: EngineOptions) -> Mapping[str, Any]:
-        """Not there yet."""
-        raise BackendError(f"{folder}: the engine has no route to a bitstream yet; it runs in simulation only")
-
     def estimate(self, graph: Graph, options: EngineOptions, board: Board | None = None) -> Mapping[str, Any]:
-        """Cycles of every layer from the cycle model, DRAM traffic, frames per second."""
+        """Cycles of every layer from the cycle model, DRAM traffic, frames/s, resources (docs/estimates.md)."""
+        from bitwright.compile.estimate.engine import estimate
+
         config = board_config(board, options) if board else named_config(options.config or "zu3eg")
         compiled = compile_graph(graph, config)
-        return estimate_report(compiled.program, config, board, clock(board, options))
+        return estimate(graph, compiled.program, config, board, clock(board, options)).as_dict()
 
 
 def named_config(name: str) -> EngineConfig:

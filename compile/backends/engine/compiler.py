@@ -95,8 +95,9 @@ def compile_graph(graph: Graph, config: EngineConfig, *, dump: bool = False) -> 
 
 def _fit(graph: Graph, network: Network, packed: Packed, config: EngineConfig, dump: bool) -> Compiled | None:
     """A program for the layers in this order, or None when the activation memory is too fragmented for any plan."""
-    for slack in SLACKS:
-        plan = Planner(network, config, packed, slack).best()
+    planner = Planner(network, config, packed, SLACKS[0])
+    for planner.slack in SLACKS:
+        plan = planner.best()
         for mode in MODES:
             emitter = Emitter(network, config, plan, packed, dump=dump, mode=mode)
             try:

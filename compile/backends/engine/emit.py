@@ -18,9 +18,10 @@ from bitwright.compile.backends.engine.place import Word, words_of
 from bitwright.compile.backends.engine.plan import Plan, Segment, Stripe
 from bitwright.compile.backends.engine.program import BEAT, LayerFacts, Place, Program, Step
 from bitwright.compile.backends.engine.timing import time_steps
+from bitwright.compile.backends.engine.upsample import is_wide, runs, tap_words
 from bitwright.errors import BackendError
 from bitwright.hw.config import BLOCKS, EngineConfig
-from bitwright.hw.isa import DESTINATIONS, DW_MODES, REGIONS, UNITS
+from bitwright.hw.isa import ARGMAX_PIXELS, DESTINATIONS, DW_MODES, REGIONS, UNITS
 
 #: Table entry of a word that is not written.
 NOWHERE = 0xFFFF
@@ -30,7 +31,7 @@ ARRAY_BLOCKS, CHANNEL_BLOCKS = frozenset((0, 1)), frozenset((2, 3))
 CHUNK_CYCLES = 1200
 #: Layers are cut into at most so many bands of at least so many rows and about so many cycles.
 MOST_BANDS, LEAST_ROWS, BAND_CYCLES = 8, 2, 600
-_MODES = {"conv": "CONV", "max": "MAX", "add": "ADD", "square": "DEFORM_SQUARE", "free": "DEFORM_FREE"}
+_MODES = {"conv": "CONV", "up": "CONV", "max": "MAX", "add": "ADD", "square": "DEFORM_SQUARE", "free": "DEFORM_FREE"}
 
 
 @dataclass
@@ -44,6 +45,23 @@ class _Live:
 
     buffers: list[Buffer]
     ready: Span
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Instructions of the depthwise unit that differ in their planes only.
+
+    Attributes:
+        first, stop: rows of the output. key: of the weights, where they depend on nothing else; None: on the layer.
+        weights: uint8 (planes, words, 3 taps, 16 lanes).
+        fields: of the instruction.
+    """
+
+    first: int
+    stop: int
+    key: Hashable
+    weights: NDArray[np.uint8] | None
+    fields: dict[str, int]
 
 
 @dataclass
@@ -375,7 +393,8 @@ class Emitter:
             cached = packed.weights.shape[0] * packed.weights.shape[1] <= self.config.dw_weight_depth // 2
             cached &= entries <= self.config.const_depth * 8 // 2
             for band in self._bands(first, stop, pixels * len(packed.words) * packed.weights.shape[1], cached):
-                self._channels(number, layer, packed, out, *band)
+                for part in self._parts(layer, packed, *band):
+                    self._channels(number, layer, packed, out, part)
 
     def _bands(self, first: int, stop: int, cycles: int, cached: bool) -> list[Span]:
         """Rows in parts, so that the other unit can start on the first while this one makes the next."""
@@ -441,25 +460,55 @@ class Emitter:
                 },
             )  # fmt: skip
 
-    def _channels(self, number: int, layer: Layer, p: ChannelLayer, out: _Live, first: int, stop: int) -> None:
+    def _parts(self, layer: Layer, p: ChannelLayer, first: int, stop: int) -> list[_Part]:
+        """The instructions of a band of rows, but for its planes."""
+        width = self.network.stored[layer.output].shape[1]
+        most = max(1, ARGMAX_PIXELS // width) if layer.argmax else stop - first
+        if layer.taps is None:
+            fields = {"MODE": DW_MODES.index(_MODES[layer.kind]), "KH": layer.kernel[0], "KW": layer.kernel[1],
+                      "KT": p.triples, "OUT_STEP_Y": 1, "OUT_STEP_X": 1, "ARGMAX": int(layer.argmax)}  # fmt: skip
+            weights = None if layer.weight is None else p.weights
+            bands = [(r, min(r + most, stop)) for r in range(first, stop, most)]
+            return [_Part(r, end, None, weights, self._geometry(layer, r, end) | fields) for r, end in bands]
+        wide = is_wide(layer.taps)
+        rows = [found for run in runs(layer.taps[0]) if (found := run.within(first, stop)) is not None]
+        parts = []
+        for row in (part for run in rows for part in run.parts(most)):
+            for column in runs(layer.taps[1]):
+                fields = {
+                    "OH": row.count, "OW": column.count, "IY0": row.source, "IX0": column.source,
+                    "STRIDE_Y": row.stride, "STRIDE_X": column.stride, "KH": len(row.taps), "KW": len(column.taps),
+                    "KT": 1 + wide, "WIDE": int(wide), "OUT_STEP_Y": row.step, "OUT_STEP_X": column.step,
+                    "OUT_OFFSET": (row.first * width + column.first) & 0xFFFF, "MODE": DW_MODES.index("CONV"),
+                    "ARGMAX": int(layer.argmax),
+                }  # fmt: skip
+                weights = np.repeat(tap_words(row.taps, column.taps, wide)[None], len(p.words), 0)
+                key = (row.taps, column.taps, wide)
+                last = row.first + (row.count - 1) * row.step + 1
+                parts.append(_Part(row.first, last, key, weights, self._geometry(layer, first, stop) | fields))
+        return parts
+
+    def _channels(self, number: int, layer: Layer, p: ChannelLayer, out: _Live, part: _Part) -> None:
         config = self.config
+        first, stop = part.first, part.stop
         steps, entries = p.weights.shape[1], p.constants.shape[1]
-        pixels = (stop - first) * self.network.stored[layer.output].shape[1]
+        pixels = part.fields["OH"] * part.fields["OW"]
         chunk = max(1, min(CHUNK_CYCLES // max(1, pixels * max(steps, entries)), len(p.words)))
         chunk = min(chunk, max(config.dw_weight_depth // 4 // steps, 1), config.const_depth // 4 // entries)
+        if layer.argmax:  # all planes are compared in one instruction
+            chunk = len(p.words)
         rows = layer.rows(layer.inputs[0], first, stop)
         for at in range(0, len(p.words), chunk):
             words = p.words[at : at + chunk]
             held: list[tuple[str, Span]] = []
-            fields = {"PLANES": len(words), "MODE": DW_MODES.index(_MODES[layer.kind]), "KH": layer.kernel[0],
-                      "KW": layer.kernel[1], "KT": p.triples, "OUT_STEP_Y": 1, "OUT_STEP_X": 1}  # fmt: skip
-            if layer.weight is not None:
-                n = len(words) * steps
+            fields = {"PLANES": len(words)}
+            if part.weights is not None:
+                n = len(words) * part.weights.shape[1]
                 fields["WEIGHT_BASE"], span = self._hold(
                     "DW_WEIGHT",
-                    (number, at, len(words)),
+                    (part.key, len(words)) if part.key else (number, at, len(words)),
                     n,
-                    p.weights[at : at + chunk],
+                    part.weights[at : at + chunk],
                     3,
                     ROWS=n,
                     DRAM_STRIDE=3,
@@ -472,7 +521,8 @@ class Emitter:
             )
             held.append(("DW_CONST", span))
             reads = self._spans(words, rows)
-            tables = [[self._buffer(w).base for w in words], [out.buffers[k].base for k in range(at, at + len(words))]]
+            targets = [out.buffers[0 if layer.argmax else k] for k in range(at, at + len(words))]
+            tables = [[self._buffer(w).base for w in words], [b.base for b in targets]]
             if layer.kind == "add":
                 operands = p.operands[at : at + chunk]
                 other = layer.rows(layer.inputs[1], first, stop)
@@ -499,5 +549,4 @@ class Emitter:
             entries_at, spans = self._tables("DW", *tables)
             fields |= dict(zip(("IN_TABLE", "OUT_TABLE", "OPERAND_TABLE"), entries_at, strict=False))
             held += spans
-            writes = [out.buffers[k].span(first, stop) for k in range(at, at + len(words))]
-            self._finish("DW", reads, writes, held, self._geometry(layer, first, stop) | fields)
+            self._finish("DW", reads, [b.span(first, stop) for b in targets], held, part.fields | fields)

@@ -104,13 +104,14 @@ class Layer:
     """One pass over a tensor.
 
     Attributes:
-        kind: 'pw' on the array; 'conv', 'max', 'add', 'square', 'free' on the depthwise unit.
+        kind: 'pw' on the array; 'conv', 'max', 'add', 'square', 'free', 'up' (linear) on the depthwise unit.
         inputs: what it reads; two for 'add'. offsets: the offset channel(s) of 'square' and 'free'.
         output: the stored tensor that it writes.
-        weight: int64 (kh, kw, C, O) of 'pw', (kh, kw, C) of the others; None for 'max' and 'add'.
+        weight: int64 (kh, kw, C, O) of 'pw', (kh, kw, C) of the others; None for 'max', 'add' and 'up'.
         kernel, strides, dilations, pads: as in the IR (pads top and left).
         signed: how input bytes are read; operand_signed: those of the second operand or of the offsets.
         reach: largest magnitude of an offset. nodes: names of the IR nodes that it stands for.
+        taps: rows and columns of 'up', as in the IR. argmax: it writes the label of the greatest channel.
     """
 
     name: str
@@ -129,6 +130,8 @@ class Layer:
     offsets: View | None = None
     reach: int = 0
     nodes: tuple[str, ...] = ()
+    taps: tuple[IntArray, IntArray] | None = None
+    argmax: bool = False
 
     def reads(self) -> list[View]:
         """Every view that it reads."""
@@ -138,6 +141,9 @@ class Layer:
         """Stored rows of one of its views that rows first .. stop - 1 of the output need."""
         if view is not self.inputs[0]:  # summands and offsets lie at the position of the output
             lo, hi = first, stop
+        elif self.taps is not None:
+            used = np.flatnonzero(self.taps[0][first:stop].any(axis=0))
+            lo, hi = int(used[0]), int(used[-1]) + 1
         else:
             lo = first * self.strides[0] - self.pads[0] - self.reach
             hi = (stop - 1) * self.strides[0] - self.pads[0] + (self.kernel[0] - 1) * self.dilations[0] + 1 + self.reach

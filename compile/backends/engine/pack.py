@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from bitwright.compile.backends.engine.layers import Layer, Network, Refused
 from bitwright.compile.backends.engine.place import Word, places_of
+from bitwright.compile.backends.engine.upsample import is_wide, runs, tap_words
 from bitwright.compile.ir.types import IntArray
 from bitwright.hw.config import LANES, EngineConfig
+from bitwright.hw.isa import ACC_BITS, SHIFTS
 
 Bytes = NDArray[np.uint8]
 #: Bytes of a beat.
@@ -45,7 +47,8 @@ class ChannelLayer:
     Attributes:
         words: input planes, one output plane for each; operands: those of the second summand.
         triples: groups of three taps in a row of the window.
-        weights: uint8 (words, kh * triples, 3 taps, 16 lanes). constants: uint8 (words, entries, 8 lanes, 16).
+        weights: uint8 (words, kh * triples, 3 taps, 16 lanes); of 'up' those of a position with the most taps, the
+            instructions make their own. constants: uint8 (words, entries, 8 lanes, 16).
     """
 
     words: list[Word]
@@ -97,14 +100,21 @@ def pack_channels(network: Network, layer: Layer) -> ChannelLayer:
     words, at, lane = places_of(network, layer.inputs[0])
     kh, kw = layer.kernel
     triples = -(-kw // 3)
-    taps = np.zeros((len(words), kh, triples * 3, LANES), np.int64)
-    if layer.weight is not None:
-        for c, (word, at_lane) in enumerate(zip(at.tolist(), lane.tolist(), strict=True)):
-            taps[word, :, :kw, at_lane] = layer.weight[:, :, c]
-    weights = taps.astype(np.int8).view(np.uint8).reshape(len(words), kh * triples, 3, LANES)
+    if layer.taps is not None:
+        wide = is_wide(layer.taps)
+        triples = 1 + wide
+        most = [max((run.taps for run in runs(taps)), key=len) for taps in layer.taps]
+        weights = np.repeat(tap_words(most[0], most[1], wide)[None], len(words), 0)
+    else:
+        taps = np.zeros((len(words), kh, triples * 3, LANES), np.int64)
+        if layer.weight is not None:
+            for c, (word, at_lane) in enumerate(zip(at.tolist(), lane.tolist(), strict=True)):
+                taps[word, :, :kw, at_lane] = layer.weight[:, :, c]
+        weights = taps.astype(np.int8).view(np.uint8).reshape(len(words), kh * triples, 3, LANES)
     rows = layer.requant.multiplier
     m = np.zeros((len(rows), len(words), LANES), np.int64)
-    a = np.zeros((len(words), LANES), np.int64)
+    # A lane without a channel must not be the greatest.
+    a = np.full((len(words), LANES), -(1 << (ACC_BITS - 1 + SHIFTS[0])) if layer.argmax else 0, np.int64)
     m[:, at, lane], a[at, lane] = rows, layer.requant.addend
     entries = [
         constant_bytes(part[w, half : half + 8], a[w, half : half + 8] * (i == 0))

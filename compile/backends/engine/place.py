@@ -50,7 +50,11 @@ def place(network: Network) -> None:
             if layer.kind == "add":
                 layers += _align(network, layer)
             words, at, lane = places_of(network, layer.inputs[0])
-            out.plane, out.lane, out.planes = at, lane, len(words)
+            if layer.argmax:  # channels lie in their order, so that a place is a label
+                assert np.array_equal(at * LANES + lane, np.arange(len(at)))
+                _dense(out)
+            else:
+                out.plane, out.lane, out.planes = at, lane, len(words)
         layers.append(layer)
     network.layers = layers
 
@@ -78,7 +82,7 @@ def _readers(network: Network) -> dict[str, dict[int, tuple[int, ...]]]:
 def _through(network: Network, table: dict[str, dict[int, set[int]]]) -> None:
     """Readers of what a channelwise layer writes read the input's places too."""
     for layer in reversed(network.layers):
-        if layer.on_array:
+        if layer.on_array or layer.argmax:
             continue
         mine = table.get(layer.output, {})
         for view in layer.inputs:

@@ -80,7 +80,9 @@ class Planner:
     """Finds the cheapest plan whose tensors fit.
 
     Attributes:
-        packed: every layer, packed. slack: share of the activation memory that a plan may fill.
+        packed: every layer, packed. slack: share of the activation memory that a plan may fill; may be changed between
+            two calls of `best`, which then share their work.
+        cuts: what `_cut_in` found, by segment, stripes and the resident tensors that the segment touches.
     """
 
     network: Network
@@ -91,6 +93,8 @@ class Planner:
     last: dict[str, int] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
+    cuts: dict[tuple[int, int, int, frozenset[str]], tuple[list[Stripe], int, float]] = field(default_factory=dict)
+    touched: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         network = self.network
@@ -109,7 +113,11 @@ class Planner:
                     self.last[name] = number
         self.words = {n: s.planes * s.shape[0] * s.shape[1] for n, s in network.stored.items()}
         self.outputs = {n for views in network.outputs.values() for v in views for n, _ in v.refs}
-        self.capacity = int(BLOCKS * self.config.block_words * self.slack)
+
+    @property
+    def capacity(self) -> int:
+        """Words that a plan may fill."""
+        return int(BLOCKS * self.config.block_words * self.slack)
 
     def best(self) -> Plan:
         """The cheapest plan. Raises BackendError naming the layer that does not fit in any number of stripes."""
@@ -187,13 +195,28 @@ class Planner:
         if fixed > self.capacity:
             return None
         tallest = max(self.network.stored[n].shape[0] for n in made)
+        if (first, stop) not in self.touched:
+            reads = {n for k in range(first, stop) for _, names in self.facts[k].reads for n in names}
+            self.touched[first, stop] = frozenset(reads | made)
+        near = keep & self.touched[first, stop]
         for count in STRIPES:
             if count > tallest or (count == 1 and stop - first > 1):
                 continue
-            stripes = self._stripes(first, stop, count, keep, local)
-            if all(fixed + self._peak(first, stop, s, keep) <= self.capacity for s in stripes):
-                return self._cost(first, stop, stripes, keep), Segment(first, stop, tuple(stripes), local)
+            stripes, peak, cost = self._cut_in(first, stop, count, near, local)
+            if fixed + peak <= self.capacity:
+                return cost, Segment(first, stop, tuple(stripes), local)
         return None
+
+    def _cut_in(
+        self, first: int, stop: int, count: int, keep: frozenset[str], local: frozenset[str]
+    ) -> tuple[list[Stripe], int, float]:
+        """Stripes of a segment, the most words that one of them takes, and their cost; computed once."""
+        key = (first, stop, count, keep)
+        if key not in self.cuts:
+            stripes = self._stripes(first, stop, count, keep, local)
+            peak = max(self._peak(first, stop, s, keep) for s in stripes)
+            self.cuts[key] = (stripes, peak, self._cost(first, stop, stripes, keep))
+        return self.cuts[key]
 
     def _stripes(self, first: int, stop: int, count: int, keep: frozenset[str], local: frozenset[str]) -> list[Stripe]:
         done: dict[str, int] = {}

@@ -24,14 +24,15 @@ DEFAULT_BUS = (60, 190)
 def bus_of(board: Board | None, clock_mhz: float) -> tuple[int, int]:
     """(latency in cycles, beats in 256 cycles) of a board's DRAM at a clock of the engine.
 
-    A port moves at most 16 bytes a cycle; the sustained share of the DRAM's peak and the latency come from the board's
-    file.
+    The engine moves at most 16 bytes a cycle, a port of the processing system its width (8 bytes on the Zynq-7000); the
+    sustained share of the DRAM's peak and the latency come from the board's file.
     """
-    if board is None or board.engine is None:
+    if board is None:
         return DEFAULT_BUS
-    memory = board.engine
-    per_cycle = memory.dram_bytes_per_second * memory.dram_efficiency / (clock_mhz * 1e6)
-    return round(memory.dram_latency_ns * clock_mhz / 1000), int(min(16.0, per_cycle) / 16 * 256)
+    memory = board.memory
+    per_cycle = memory.bytes_per_second * memory.efficiency / (clock_mhz * 1e6)
+    port = board.axi_hp_bits / 8 or 16.0
+    return round(memory.latency_ns * clock_mhz / 1000), int(min(16.0, port, per_cycle) / 16 * 256)
 
 
 def instruction_times(program: Program, starts: Mapping[str, Any], stops: Mapping[str, Any]) -> Timing:

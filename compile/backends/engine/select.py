@@ -22,9 +22,11 @@ from bitwright.compile.backends.engine.layers import (
     make_requant,
 )
 from bitwright.compile.backends.engine.refit import refit_apart
+from bitwright.compile.backends.engine.upsample import is_wide, runs
 from bitwright.compile.ir import Graph
 from bitwright.compile.ir.ops import (
     Add,
+    ArgMax,
     Concat,
     Conv2d,
     DeformConv2d,
@@ -35,6 +37,7 @@ from bitwright.compile.ir.ops import (
     PermuteChannels,
     Requantize,
     Reshape,
+    ResizeLinear,
     ResizeNearest,
     Slice,
     SumPool2d,
@@ -42,7 +45,7 @@ from bitwright.compile.ir.ops import (
 from bitwright.compile.ir.ops.base import per_channel
 from bitwright.compile.ir.types import IntArray, Tensor
 from bitwright.hw.config import LANES
-from bitwright.hw.isa import SHIFTS
+from bitwright.hw.isa import ARGMAX_LABELS, ARGMAX_PIXELS, SHIFTS
 
 #: The field of the instruction has 4 bits.
 MAX_ARRAY_KERNEL = 15
@@ -77,6 +80,7 @@ class Selector:
             Reshape: self._reshape,
             ResizeNearest: self._resize,
             Pad: self._pad,
+            ArgMax: self._argmax,
         }
 
     def run(self) -> Network:
@@ -93,7 +97,7 @@ class Selector:
                 handler = self.handlers.get(type(node))
                 if handler:
                     handler(node)
-                elif isinstance(node, (Conv2d, Dense, DeformConv2d, MaxPool2d, SumPool2d, Add)):
+                elif isinstance(node, (Conv2d, Dense, DeformConv2d, MaxPool2d, SumPool2d, Add, ResizeLinear)):
                     self._accumulate(node)
                 else:
                     raise Refused("the engine has no instruction for it")
@@ -230,11 +234,19 @@ class Selector:
         if shape[:2] == (1, 1) and readers and all(isinstance(n, Dense) for n in readers):
             self.views[node.output] = view  # Dense sees the image: a convolution as large as it
             return
+        if view.shape[2] == 1 and not readers:
+            self.views[node.output] = view  # the values leave in this order, whatever the shape is called
+            return
         raise Refused(f"it turns {view.shape} into {shape}")
 
     def _resize(self, node: Node) -> None:
         assert isinstance(node, ResizeNearest)
         view = self.views[node.inputs[0]]
+        if view.shape[:2] == (1, 1) and max(len(node.rows), len(node.columns)) > 1:
+            # One pixel everywhere: a window that stays where it is.
+            shape = (len(node.rows), len(node.columns), view.shape[2])
+            self._copy(node, self._read(node.inputs[0]), shape, (0, 0), (0, 0), 0)
+            return
         up = []
         for taken, length in zip((node.rows, node.columns), view.shape[:2], strict=True):
             shift = next((s for s in range(3) if list(taken) == [i >> s for i in range(length << s)]), None)
@@ -246,6 +258,34 @@ class Selector:
             view, total = self._flat(node.inputs[0], self._read(node.inputs[0])), (up[0], up[1])
         shape = (view.shape[0] << up[0], view.shape[1] << up[1], view.shape[2])
         self.views[node.output] = View(shape, view.refs, total)
+
+    def _argmax(self, node: Node) -> None:
+        """Of 8-bit channels, or of the sums of a linear upsampling."""
+        assert isinstance(node, ArgMax)
+        view, tensor = self.views[node.inputs[0]], self.graph.tensors[node.inputs[0]]
+        if node.axis != len(tensor.shape) - 1 or node.last:
+            raise Refused("it is not the first greatest channel of every pixel")
+        if view.shape[2] > ARGMAX_LABELS:
+            raise Refused(f"it has {view.shape[2]} channels, at most {ARGMAX_LABELS} labels are possible")
+        if view.shape[1] > ARGMAX_PIXELS:
+            raise Refused(f"a row has {view.shape[1]} pixels, at most {ARGMAX_PIXELS} are possible")
+        if not all(isinstance(n, Reshape) for n in self.graph.consumers()[node.output]):
+            raise Refused("its labels are read by another node; they can only leave the network")
+        source, taps = self._is_accumulator(view), None
+        if isinstance(source, ResizeLinear) and view.injective:
+            channels = [channel for _, channel in view.refs]
+            view, taps = self.views[source.inputs[0]].take(channels), (source.row_taps, source.column_taps)
+        else:
+            view = self._read(node.inputs[0])
+        one = np.ones((1, view.shape[2]), np.int64)
+        limits = [max(abs(b) for b in tensor.bounds)]
+        requant = make_requant(
+            one, np.zeros(view.shape[2], np.int64), 0, False, 0, 0, 255, limits, acc_bits=self.acc_bits
+        )
+        shape = (*spatial(tensor.shape)[:2], 1)
+        x = self._gathered(f"{node.output}.channels", view)  # in their order
+        weight = None if taps else np.ones((1, 1, view.shape[2]), np.int64)
+        self._layer(node, "up" if taps else "conv", [x], shape, requant, taps=taps, weight=weight, argmax=True)
 
     # --- layers ------------------------------------------------------------------------------------------------------
 
@@ -267,6 +307,8 @@ class Selector:
         reach: int = 0,
         name: str = "",
         nodes: tuple[str, ...] = (),
+        taps: tuple[IntArray, IntArray] | None = None,
+        argmax: bool = False,
     ) -> View:
         name = name or node.output
         if kind != "pw":
@@ -296,6 +338,8 @@ class Selector:
                 offsets,
                 reach,
                 nodes or (node.name,),
+                taps,
+                argmax,
             )
         )
         lowest, highest = (-128, 127) if self._signed(inputs[0]) else (0, 255)
@@ -340,6 +384,10 @@ class Selector:
             self._read(name)
         if isinstance(node, Add) and len(node.inputs) != 2:
             raise Refused(f"it adds {len(node.inputs)} tensors; the engine adds two")
+        if isinstance(node, ResizeLinear):
+            is_wide((node.row_taps, node.column_taps))
+            for taps in (node.row_taps, node.column_taps):
+                runs(taps)
         if isinstance(node, DeformConv2d):
             channels = self.graph.tensors[node.inputs[0]].channels
             if node.groups != channels or node.weight.shape[3] != channels:
@@ -472,6 +520,10 @@ class Selector:
                 pads=node.pads[:2], weight=node.weight[:, :, 0, :], zero_point=node.zero_point, offsets=offsets,
                 reach=reach, name=name, nodes=nodes,
             )  # fmt: skip
+        if isinstance(node, ResizeLinear):
+            return self._layer(
+                node, "up", views, shape, requant, taps=(node.row_taps, node.column_taps), name=name, nodes=nodes
+            )
         assert isinstance(node, (MaxPool2d, SumPool2d))
         if max(node.kernel) > MAX_KERNEL:
             raise Refused(f"its window {node.kernel} is larger than {MAX_KERNEL}")

@@ -22,7 +22,7 @@ def split_wide(network: Network, config: EngineConfig) -> None:
     """Cut every channelwise layer that needs more than its share, and the layer that makes its input, into parts."""
     limit = int(BLOCKS * config.block_words * SHARE)
     for layer in list(network.layers):
-        if layer.on_array or layer.kind == "add":
+        if layer.on_array or layer.kind == "add" or layer.argmax:
             continue
         parts = -(-_need(network, layer) // limit)
         if parts < 2:

@@ -18,7 +18,7 @@ from bitwright.hw.isa import DW_MODES, UNITS
 #: Instructions that wait in front of a unit.
 QUEUE = 8
 #: Cycles from the last step of an instruction to its end: pipelines and the way of the word to the memory.
-PW_TAIL, DW_TAIL, LD_TAIL, ST_TAIL = 50, 44, 14, 12
+PW_TAIL, DW_TAIL, LD_TAIL, ST_TAIL = 50, 47, 14, 12
 #: Cycles between two instructions of a unit, and between the end of what one waits for and its start.
 GAP, WAKE = 2, 3
 #: Cycles a word of the depthwise unit by mode, at least; bank conflicts included.
