@@ -3,6 +3,6 @@
 
 """The boards: one TOML file each, and the typed loader."""
 
-from bitwright.boards.loader import Board, BoardError, Memory, Resources, board_names, load_board
+from bitwright.boards.loader import Board, BoardError, Clocks, Memory, Resources, Source, board_names, load_board
 
-__all__ = ["Board", "BoardError", "Memory", "Resources", "board_names", "load_board"]
+__all__ = ["Board", "BoardError", "Clocks", "Memory", "Resources", "Source", "board_names", "load_board"]
