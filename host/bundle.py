@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
+import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,11 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.host.errors import BundleError
+from bitwright.host.errors import BundleError, InputError
+from bitwright.host.packing_finn import FinnWord
 from bitwright.host.tensors import MODES, Beat, Quantizer
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
+#: Most bytes that an archive may unpack to.
+LARGEST = 2 << 30
+_UNPACKED: list[tempfile.TemporaryDirectory[str]] = []  # they are removed when the process ends
 
 
 @dataclass(frozen=True)
@@ -37,9 +44,23 @@ class InputPort:
     quantizer: Quantizer | None
     beat: Beat
 
-    def to_tensor(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
+    def to_tensor(self, q: NDArray[Any]) -> NDArray[Any]:
         """Model layout to tensor layout, batch first in both."""
         return q.transpose(0, *(p + 1 for p in self.perm))
+
+    def from_tensor(self, q: NDArray[Any]) -> NDArray[Any]:
+        """Tensor layout to model layout, batch first in both."""
+        return q.transpose(0, *(self.perm.index(k) + 1 for k in range(len(self.perm))))
+
+    def check_range(self, q: NDArray[Any], name: str) -> None:
+        """Raises InputError: no integers, or out of the bounds that the compiler counted on."""
+        if q.dtype.kind not in "iu":
+            raise InputError(f"{name}: type is {q.dtype}, integers from {self.lo} to {self.hi} are expected")
+        limits = np.iinfo(q.dtype)
+        if q.size and (limits.min < self.lo or limits.max > self.hi):
+            least, most = int(q.min()), int(q.max())
+            if least < self.lo or most > self.hi:
+                raise InputError(f"{name}: values {least}..{most} leave the range {self.lo}..{self.hi}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +77,7 @@ class OutputPort:
     host_ops: tuple[tuple[str, Mapping[str, Any]], ...]
     beat: Beat
 
-    def to_model(self, q: NDArray[np.int64]) -> NDArray[np.int64]:
+    def to_model(self, q: NDArray[Any]) -> NDArray[Any]:
         """Tensor layout to model layout, batch first in both."""
         return q.transpose(0, *(p + 1 for p in self.perm))
 
@@ -91,6 +112,22 @@ class Bundle:
         name = self.manifest["artifacts"].get(kind)
         return self.root / str(name) if name else None
 
+    def finn_words(self) -> tuple[FinnWord, FinnWord]:
+        """Stream words at the input and at the output of a bundle for FINN. Raises BundleError."""
+        path = (self.project or self.root) / "streams.json"
+        try:
+            streams = json.loads(path.read_text(encoding="utf-8"))
+            found = [
+                FinnWord(s["bits"], s["signed"], s["elements_per_word"], s.get("bipolar", False))
+                for side in ("inputs", "outputs")
+                for s in streams[side].values()
+            ]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{path}: missing or damaged ({error}); compile the model again") from None
+        if len(found) != 2:
+            raise BundleError(f"{path}: {len(found)} streams; one input and one output are driven")
+        return found[0], found[1]
+
     def golden(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
         """Golden integers by tensor name: inputs, outputs; (frames, *tensor shape)."""
         both = self.manifest["golden"]
@@ -101,15 +138,20 @@ class Bundle:
 
 
 def load_bundle(folder: str | Path, check_hashes: bool = True) -> Bundle:
-    """Read a bundle. Raises BundleError: missing, another schema, a changed or missing file, a broken field."""
+    """Read a bundle, a folder or a .zip of one (which is unpacked until the process ends).
+
+    Raises BundleError: missing, another schema, a changed or missing file, a broken field.
+    """
     root = Path(folder)
+    if zipfile.is_zipfile(root):
+        root = _unpacked(root)
     path = root / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BundleError(f"{root}: not a bundle (it has no {MANIFEST}); make one with `bitwright compile`") from None
     except NotADirectoryError:
-        raise BundleError(f"{root}: a bundle is a folder, this is a file") from None
+        raise BundleError(f"{root}: a bundle is a folder or a .zip of one, this is another file") from None
     except OSError as error:
         raise BundleError(f"{path}: cannot be read: {error.strerror}") from None
     except ValueError as error:
@@ -126,6 +168,23 @@ def load_bundle(folder: str | Path, check_hashes: bool = True) -> Bundle:
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise BundleError(f"{path}: a field is missing or broken ({error}); compile the model again") from None
     return Bundle(root, manifest, inputs, outputs)
+
+
+def _unpacked(archive: Path) -> Path:
+    """The folder with the manifest in an unpacked archive."""
+    held = tempfile.TemporaryDirectory(prefix="bitwright-")
+    _UNPACKED.append(held)
+    root = Path(held.name)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            size = sum(entry.file_size for entry in opened.infolist())
+            if size > LARGEST:
+                raise BundleError(f"{archive}: {size:,} bytes unpacked, at most {LARGEST:,} are taken")
+            opened.extractall(root)  # it keeps names inside of root
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError) as error:
+        raise BundleError(f"{archive}: cannot be unpacked: {error}; copy it again") from None
+    inner = list(root.iterdir())
+    return inner[0] if len(inner) == 1 and inner[0].is_dir() else root
 
 
 def _check_files(root: Path, manifest: Mapping[str, Any]) -> None:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-import time
-from typing import Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from bitwright.host.devices.base import Device, DeviceBuffer, Mmio, wait_until
 from bitwright.host.errors import DeviceError
 
 MM2S, S2MM = 0x00, 0x30  # memory to stream, stream to memory
@@ -22,61 +23,75 @@ ERRORS = {
 NAMES = {MM2S: "sending (MM2S)", S2MM: "receiving (S2MM)"}
 
 
-class Mmio(Protocol):
-    """32-bit registers at byte offsets."""
+@dataclass(frozen=True)
+class DmaLimits:
+    """What the DMA engine of a design can do.
 
-    def read(self, offset: int) -> int: ...
+    Attributes:
+        length_bits: width of its length register (c_sg_length_width). address_bits: of its addresses (c_addr_width).
+        alignment: bytes that buffers must be aligned to, by direction; 1 with a realignment engine.
+    """
 
-    def write(self, offset: int, value: int) -> None: ...
-
-
-class Buffer(Protocol):
-    """Memory that processor and DMA share; the processor's cache is not coherent."""
+    length_bits: int = 26
+    address_bits: int = 32
+    send_alignment: int = 1
+    receive_alignment: int = 1
 
     @property
-    def physical_address(self) -> int: ...
+    def most(self) -> int:
+        """Most bytes of one transfer."""
+        return (1 << self.length_bits) - 1
 
-    @property
-    def nbytes(self) -> int: ...
+    @classmethod
+    def of(cls, parameters: Mapping[str, str]) -> DmaLimits:
+        """From the parameters of the .hwh; unknown ones are as hls4ml's block design sets them."""
 
-    def flush(self) -> None: ...
+        def alignment(side: str) -> int:
+            if parameters.get(f"c_include_{side}_dre", "1") != "0":
+                return 1
+            return int(parameters.get(f"c_m_axi_{side}_data_width", "32")) // 8
 
-    def invalidate(self) -> None: ...
+        return cls(
+            int(parameters.get("c_sg_length_width", cls.length_bits)),
+            int(parameters.get("c_addr_width", cls.address_bits)),
+            alignment("mm2s"),
+            alignment("s2mm"),
+        )
 
 
 class AxiDma:
     """One DMA engine with both directions.
 
     Args:
-        mmio: its registers.
-        timeout: seconds that a transfer may take.
+        device: gives its registers and parameters.
+        timeout: seconds that a transfer may take, on the device's clock.
     """
 
-    def __init__(self, mmio: Mmio, timeout: float = 5.0) -> None:
-        self.mmio = mmio
+    def __init__(self, device: Device, timeout: float) -> None:
+        self.device = device
+        self.mmio: Mmio = device.registers("axi_dma")
+        self.limits = DmaLimits.of(device.parameters("axi_dma"))
         self.timeout = timeout
         self.reset()
 
     def reset(self) -> None:
-        """Reset both directions and start them."""
+        """Reset both directions and start them; the only way out of an error state."""
         self.mmio.write(MM2S + CONTROL, RESET)
-        end = time.monotonic() + self.timeout
-        while self.mmio.read(MM2S + CONTROL) & RESET:
-            if time.monotonic() > end:
-                raise DeviceError(
-                    f"the DMA engine does not leave reset within {self.timeout} s; load the bitstream again"
-                )
+        if not wait_until(self.device, lambda: not self.mmio.read(MM2S + CONTROL) & RESET, self.timeout):
+            raise DeviceError(
+                f"the DMA engine does not leave reset within {self.timeout:g} s; load the bitstream again (reload())"
+            )
         for channel in (S2MM, MM2S):
             self.mmio.write(channel + CONTROL, RUN)
 
-    def transfer(self, send: Buffer, receive: Buffer, send_bytes: int, receive_bytes: int) -> None:
-        """Send ``send_bytes`` and receive exactly ``receive_bytes``.
+    def transfer(self, send: DeviceBuffer, receive: DeviceBuffer, send_bytes: int, receive_bytes: int) -> None:
+        """Send ``send_bytes`` and receive exactly ``receive_bytes``; caches are the caller's.
 
-        The receiving side is armed first, so that no beat of the answer waits for it. Caches are flushed before and
-        invalidated after. Raises DeviceError on a bus error, a timeout or a short answer; the engine is reset then.
+        The receiving side is armed first, so that no beat of the answer waits for it. Raises DeviceError on a bus
+        error, a timeout or a short answer; the engine is reset then.
         """
-        send.flush()
-        receive.flush()  # no dirty line of the processor may overwrite what the DMA writes
+        self._check(MM2S, send, send_bytes)
+        self._check(S2MM, receive, receive_bytes)
         try:
             self._start(S2MM, receive, receive_bytes)
             self._start(MM2S, send, send_bytes)
@@ -87,30 +102,58 @@ class AxiDma:
                 raise DeviceError(
                     f"the accelerator sent {got} bytes, {receive_bytes} were expected: it does not match the bundle"
                 )
-        except DeviceError:
-            self.reset()
+        except DeviceError as error:
+            try:
+                self.reset()
+            except DeviceError as stuck:
+                raise DeviceError(f"{error}; {stuck}") from None
             raise
-        receive.invalidate()
 
-    def _start(self, channel: int, buffer: Buffer, length: int) -> None:
+    def _check(self, channel: int, buffer: DeviceBuffer, length: int) -> None:
+        limits, name = self.limits, NAMES[channel]
         if not 0 < length <= buffer.nbytes:
-            raise DeviceError(f"{NAMES[channel]}: {length} bytes do not fit a buffer of {buffer.nbytes}")
+            raise DeviceError(f"{name}: {length} bytes do not fit a buffer of {buffer.nbytes}")
+        if length > limits.most:
+            raise DeviceError(
+                f"{name}: {length} bytes are more than the design's DMA moves at once, {limits.most} "
+                f"(c_sg_length_width = {limits.length_bits}); rebuild it with a wider length register"
+            )
+        if (buffer.physical_address + length - 1) >> limits.address_bits:
+            raise DeviceError(
+                f"{name}: the buffer at {buffer.physical_address:#x} lies above the {limits.address_bits} address bits "
+                "of the design's DMA (c_addr_width)"
+            )
+        need = limits.send_alignment if channel == MM2S else limits.receive_alignment
+        if buffer.physical_address % need:
+            raise DeviceError(
+                f"{name}: the buffer at {buffer.physical_address:#x} is not aligned to {need} bytes, and the design's "
+                "DMA has no realignment engine (c_include_mm2s_dre, c_include_s2mm_dre)"
+            )
+
+    def _start(self, channel: int, buffer: DeviceBuffer, length: int) -> None:
         address = buffer.physical_address
         self.mmio.write(channel + ADDRESS, address & 0xFFFFFFFF)
         self.mmio.write(channel + ADDRESS_MSB, address >> 32)
         self.mmio.write(channel + LENGTH, length)
 
     def _wait(self, channel: int) -> None:
-        end = time.monotonic() + self.timeout
-        while True:
+        def over() -> bool:
             status = self.mmio.read(channel + STATUS)
             for bit, meaning in ERRORS.items():
                 if status & bit:
-                    raise DeviceError(f"DMA {NAMES[channel]}: {meaning}")
-            if status & IDLE:
-                return
-            if time.monotonic() > end:
-                raise DeviceError(
-                    f"DMA {NAMES[channel]}: no end after {self.timeout} s; the accelerator does not take or give data "
-                    "(wrong bitstream, or it waits for more input)"
-                )
+                    raise DeviceError(f"DMA {NAMES[channel]}: {meaning} ({self._dump()})")
+            return bool(status & IDLE)
+
+        if not wait_until(self.device, over, self.timeout):
+            raise DeviceError(
+                f"DMA {NAMES[channel]}: no end after {self.timeout:g} s; the accelerator does not take or give data: "
+                f"wrong bitstream, it waits for more input, or it never marks the last beat ({self._dump()})"
+            )
+
+    def _dump(self) -> str:
+        values = (
+            f"{name} control {self.mmio.read(channel + CONTROL):#x} status {self.mmio.read(channel + STATUS):#x} "
+            f"length {self.mmio.read(channel + LENGTH)}"
+            for channel, name in ((MM2S, "MM2S"), (S2MM, "S2MM"))
+        )
+        return "; ".join(values)

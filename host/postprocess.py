@@ -15,7 +15,7 @@ from bitwright.host.errors import BundleError
 
 
 def dequantize(
-    q: NDArray[np.int64], scale: NDArray[np.float64], offset: NDArray[np.float64], axis: int | None
+    q: NDArray[Any], scale: NDArray[np.float64], offset: NDArray[np.float64], axis: int | None
 ) -> NDArray[np.float32]:
     """scale * q + offset in float64, rounded once to float32; scale and offset are () or (C,) along ``axis``."""
     if scale.ndim:

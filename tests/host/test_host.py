@@ -112,25 +112,41 @@ def test_bad_inputs(bundle_dir: Path, x: np.ndarray, message: str) -> None:
         ("s2mm-slave", "receiving.*slave error"),
         ("kernel-hang", "receiving.*no end after"),
         ("kernel-short", "sent 960 bytes, 1920 were expected"),
-        ("stuck-reset", "does not leave reset"),
     ],
 )
 def test_hardware_faults_are_named(bundle_dir: Path, fault: str, message: str) -> None:
-    bundle = load_bundle(bundle_dir)
-    board = SimulatedBoard.with_bundle(bundle, faults=frozenset({fault}))
     with pytest.raises(DeviceError, match=message):
-        Accelerator(bundle, board, timeout=0.1).self_test()
+        Accelerator.load(bundle_dir, device="sim", timeout=0.1, faults=[fault]).self_test()
+
+
+@pytest.mark.parametrize("fault", ["mm2s-decode", "s2mm-slave", "kernel-hang", "kernel-short"])
+def test_the_frame_after_a_fault_is_right(bundle_dir: Path, fault: str) -> None:
+    with Accelerator.load(bundle_dir, device="sim", timeout=0.1) as net:
+        net.device.board.inject(fault)
+        with pytest.raises(DeviceError):
+            net.self_test()
+        net.device.board.heal()
+        net.self_test()
+
+
+def test_a_stuck_engine_needs_the_bitstream_again(bundle_dir: Path) -> None:
+    with Accelerator.load(bundle_dir, device="sim", timeout=0.1) as net:
+        net.device.board.inject("kernel-hang", "stuck-reset")
+        with pytest.raises(DeviceError, match=r"no end after 0.1 s.*; the DMA engine does not leave reset.*reload\(\)"):
+            net.self_test()
+        net.device.board.heal()
+        net.reload()
+        net.self_test()
 
 
 def test_wrong_bitstream_fails_the_self_test(bundle_dir: Path) -> None:
-    bundle = load_bundle(bundle_dir)
-    _, outputs = bundle.golden()
+    _, outputs = load_bundle(bundle_dir).golden()
 
     def network(x: Any) -> Any:
         return {name: np.zeros((len(next(iter(x.values()))), *y.shape[1:]), np.int64) for name, y in outputs.items()}
 
     with pytest.raises(DeviceError, match="the golden value is"):
-        Accelerator(bundle, SimulatedBoard.with_bundle(bundle, network)).self_test()
+        Accelerator.load(bundle_dir, device="sim", network=network).self_test()
 
 
 def test_forgetting_the_cache_gives_stale_data(bundle_dir: Path) -> None:
@@ -188,6 +204,22 @@ def test_broken_manifests_are_refused(copy: Path, changes: dict[str, object], me
         load_bundle(copy)
 
 
+@pytest.mark.parametrize("inside", [".", "out"])
+def test_zipped_bundles(bundle_dir: Path, tmp_path: Path, inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = bundle_dir.parent if inside == "out" else bundle_dir
+    archive = shutil.make_archive(str(tmp_path / "net"), "zip", base, inside)
+    with Accelerator.load(archive, device="sim") as net:
+        net.self_test()
+    data = bytearray(Path(archive).read_bytes())
+    data[len(data) // 3] ^= 0xFF
+    Path(archive).write_bytes(data)
+    with pytest.raises(BundleError, match=r"cannot be unpacked|changed or damaged|not valid JSON"):
+        load_bundle(archive)
+    monkeypatch.setattr("bitwright.host.bundle.LARGEST", 10)
+    with pytest.raises(BundleError, match="at most 10 are taken"):
+        load_bundle(shutil.make_archive(str(tmp_path / "net"), "zip", base, inside))
+
+
 def test_not_a_bundle(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="not a bundle"):
         load_bundle(tmp_path)
@@ -198,7 +230,7 @@ def test_not_a_bundle(tmp_path: Path) -> None:
 
 def test_devices_are_named(bundle_dir: Path) -> None:
     bundle = load_bundle(bundle_dir)
-    with pytest.raises(DeviceError, match="no bitstream"):
+    with pytest.raises(BundleError, match="no bitstream"):
         open_device(bundle, "pynq")
     with pytest.raises(DeviceError, match="unknown; there are"):
         open_device(bundle, "zedboard")

@@ -1,10 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A simulated Zynq board: memory, AXI DMA, and the accelerator as a stream kernel behind it.
-
-It takes the place of registers and buffers only; the host runtime above it is the one that runs on a board.
-"""
+"""An accelerator between two AXI streams, as hls4ml builds it."""
 
 from __future__ import annotations
 
@@ -13,12 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-from bitwright.boards import load_board
-from bitwright.compile.ir.serialize import load_graph
-from bitwright.sim import reference
-from bitwright.sim.board_dma import DmaModel
-from bitwright.sim.board_memory import CachedBuffer, Dram
 
 Network = Callable[[Mapping[str, NDArray[np.int64]]], Mapping[str, NDArray[np.int64]]]
 
@@ -46,6 +37,12 @@ class AcceleratorKernel:
         """Forget everything in flight."""
         self._pending, self._ready, self._ended = bytearray(), bytearray(), False
 
+    def state(self) -> str:
+        """What it waits for, in words."""
+        if self._ready:
+            return f"has {len(self._ready)} bytes that nobody takes"
+        return f"holds {len(self._pending)} of the {self._frame_bytes} bytes of a frame"
+
     def push(self, data: bytes, last: bool) -> None:
         """Take beats off the stream."""
         self._pending += data
@@ -69,46 +66,3 @@ class AcceleratorKernel:
         if last:
             self._ended = False
         return data, last
-
-
-class SimulatedBoard:
-    """The device that `Accelerator.load(bundle, device="sim")` opens.
-
-    Args:
-        network: integers by tensor name in and out.
-        into, out: ports of the bundle.
-        cma: bytes of contiguous memory.
-        seed: of the random burst lengths.
-        faults: see board_dma.FAULTS.
-    """
-
-    name = "sim"
-
-    def __init__(
-        self, network: Network, into: Port, out: Port, cma: int, seed: int = 0, faults: frozenset[str] = frozenset()
-    ) -> None:
-        self.dram = Dram(cma)
-        self._dma = DmaModel(self.dram, AcceleratorKernel(network, into, out), seed, faults=faults)
-
-    @classmethod
-    def with_bundle(cls, bundle: Any, network: Network | None = None, **more: Any) -> SimulatedBoard:
-        """A board of the bundle's kind whose accelerator computes the bundle's program."""
-        board = load_board(bundle.manifest["board"])
-        if network is None:
-            graph = load_graph(bundle.program)
-
-            def network(x: Mapping[str, NDArray[np.int64]]) -> Mapping[str, NDArray[np.int64]]:
-                return reference.run(graph, x)
-
-        return cls(network, bundle.inputs[0], bundle.outputs[0], board.memory.cma, **more)
-
-    def dma_registers(self) -> DmaModel:
-        """Registers of the AXI DMA."""
-        return self._dma
-
-    def allocate(self, nbytes: int) -> CachedBuffer:
-        """A buffer as pynq.allocate gives it."""
-        return CachedBuffer(self.dram, nbytes)
-
-    def close(self) -> None:
-        """Nothing to let go of."""
