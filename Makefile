@@ -57,6 +57,29 @@ test-qat: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## tests that train and export wit
 	@$(QAT_BIN)/python -W ignore -c 'import torch, brevitas'  # what this target promises must not end as skipped tests
 	OMP_NUM_THREADS=1 $(QAT_BIN)/python -m pytest -n $(JOBS) -m "qat and not slow"  # one thread for each of JOBS processes
 
+PYNQ_VERSIONS ?= 3.0.1 3.1.2 4.0.0
+.PHONY: test-pynq
+test-pynq: ## pynq programs, drivers and our runtime on simulated devices, with every version of pynq in its own environment
+	@for version in $(PYNQ_VERSIONS); do \
+	  venv=.venv-pynq-$$version; echo "pynq $$version"; \
+	  { test -x $$venv/bin/python || $(PYTHON) -m venv $$venv; } && \
+	  $$venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[hls4ml,rtl]' "pynq==$$version" \
+	    'pycparser<3' 'setuptools<81' 'numpy<2' 'bitstring<5' 'pytest>=8' 'pytest-timeout>=2.3' 'hypothesis>=6.100' && \
+	  BITWRIGHT_PYNQ=$$version $$venv/bin/python -m pytest tests/pynq tests/build/test_hwh_pynq.py || exit 1; \
+	done
+
+.PHONY: test-finn-base
+test-finn-base: ## FINN's DMA words against finn-base, in an environment of its own
+	@test -x .venv-finn-base/bin/python || $(PYTHON) -m venv .venv-finn-base
+	@echo 'setuptools<81' > .venv-finn-base/constraints.txt  # finn-base's setup.py needs pkg_resources
+	@PIP_CONSTRAINT=$(CURDIR)/.venv-finn-base/constraints.txt .venv-finn-base/bin/python -m pip install --quiet \
+	  --disable-pip-version-check --editable '.[finn-base]' 'pytest>=8' 'pytest-timeout>=2.3' 'hypothesis>=6.100'
+	BITWRIGHT_REQUIRE_FINN_BASE=1 .venv-finn-base/bin/python -m pytest tests/finn/test_packing.py
+
+.PHONY: test-finn
+test-finn: $(VENV)/.made-for-dev ## what we emit against FINN itself: set FINN_ROOT and BITWRIGHT_FINN_PYTHON (docs/finn.md)
+	BITWRIGHT_REQUIRE_FINN=1 $(BIN)/python -m pytest tests/finn/test_real_finn.py
+
 .PHONY: test-all
 test-all: lint $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## every test, the slow ones too (about ten minutes)
 	OMP_NUM_THREADS=1 $(QAT_BIN)/python -m pytest -n $(JOBS)
@@ -70,12 +93,20 @@ bench-sim: $(VENV)/.made-for-demo ## speed of the simulators against qonnx and f
 	$(BIN)/python -m benchmarks.bench_sim $(if $(OUT),--json $(OUT))
 
 .PHONY: bench-deform
-bench-deform: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## the deformable ablation on digit scenes, or with BCCD=FOLDER on blood cells (an hour); OUT=FILE.json keeps the figures
+bench-deform: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## the deformable ablation on digit scenes, or with BCCD=FOLDER on blood cells (about an hour); OUT=FILE.json keeps the figures
 	$(QAT_BIN)/python -m benchmarks.bench_deform $(if $(BCCD),--bccd $(BCCD)) $(if $(OUT),--json $(OUT))
 
 .PHONY: bench-engine
 bench-engine: $(VENV)/.made-for-dev ## frames per second of the engine in RTL simulation, CoDeNet a-e and MobileNetV2 (half an hour)
 	$(BIN)/bitwright bench engine
+
+.PHONY: bench-estimates
+bench-estimates: $(VENV)/.made-for-dev ## predicted against published synthesis reports and boards (docs/estimates.md); OUT=FILE.json keeps the figures
+	$(BIN)/python -m benchmarks.bench_estimates $(if $(OUT),--json $(OUT))
+
+.PHONY: bench-explore
+bench-explore: $(VENV)/.made-for-dev ## the folding search against slowest-first on zoo networks and MobileNetV2; OUT=FILE.json keeps the figures
+	$(BIN)/python -m benchmarks.bench_explore $(if $(OUT),--json $(OUT))
 
 .PHONY: bench-one-class
 bench-one-class: $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## two-stage one-class detection over seeds; BCCD=FOLDER adds blood tiles, OUT=FILE.json keeps the figures

@@ -72,6 +72,18 @@ def _csim(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) ->
     return run_csim(bundle.project, graph, inputs, progress)
 
 
+def _finn_missing(bundle: Bundle) -> str | None:
+    backend = bundle.manifest["backend"]
+    return None if backend == "finn" else f"the backend {backend} makes no model for FINN"
+
+
+def _finn(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> dict[str, IntArray]:
+    from bitwright.compile.backends.finn.reader import run_model
+
+    assert bundle.project is not None
+    return run_model(bundle.project, graph, inputs)
+
+
 def _program_missing(bundle: Bundle) -> str | None:
     backend = bundle.manifest["backend"]
     return None if backend == "engine" else f"the backend {backend} makes no program for the engine"
@@ -105,9 +117,8 @@ def _rtl(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> 
 
 
 def _board_missing(bundle: Bundle) -> str | None:
-    if bundle.manifest["transport"]["kind"] != "axi_dma":
-        return "the host runtime does not drive the engine yet"
-    if len(bundle.inputs) != 1 or len(bundle.outputs) != 1:
+    kind = bundle.manifest["transport"]["kind"]
+    if kind == "axi_dma" and (len(bundle.inputs) != 1 or len(bundle.outputs) != 1):
         return "the AXI DMA transport has one stream each way"
     return None
 
@@ -125,6 +136,7 @@ ENGINES = {
         Engine("reference", _always, _reference),
         Engine("fast", _always, _fast),
         Engine("csim", _csim_missing, _csim),
+        Engine("finn", _finn_missing, _finn),
         Engine("program", _program_missing, _program),
         Engine("rtl", _rtl_missing, _rtl),
         Engine("board-sim", _board_missing, _board),

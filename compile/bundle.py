@@ -31,6 +31,7 @@ PROGRAM, GOLDEN, PROJECT = "program", "golden", "project"
 TRANSPORTS = {
     "axi_dma": {"kind": "axi_dma", "order": "one element per beat, last axis fastest, little endian"},
     "engine": {"kind": "engine", "order": "planes of 16 channels, see project/program.json"},
+    "finn": {"kind": "finn", "order": "words of FINN's streams, see project/streams.json"},
 }
 #: The manifest says whether a bundle is complete; without it a folder is never taken for a bundle.
 
@@ -72,6 +73,7 @@ def write_bundle(
     model: Path,
     clock_mhz: float,
     tools: Mapping[str, str],
+    task: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """Write the bundle beside ``out`` and move it there when it is complete.
@@ -80,6 +82,7 @@ def write_bundle(
         graph: as imported; the program that simulators run.
         emit: writes the backend's project into the folder that it is given.
         model: source file, recorded with its hash.
+        task: what the host makes of an image (docs/bundle.md), if anything.
 
     Returns:
         the manifest.
@@ -100,6 +103,7 @@ def write_bundle(
         files = {kind: _save(staged, kind, getattr(golden, kind)) for kind in ("inputs", "outputs")}
         manifest = _manifest(graph, board, backend, project, files, model, clock_mhz, tools)
         manifest["golden"]["frames"] = len(next(iter(golden.inputs.values())))
+        manifest["task"] = dict(task) if task else None
         manifest["files"] = _hashes(staged)
         (staged / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
         if out.exists():
@@ -126,6 +130,7 @@ def _save(folder: Path, kind: str, arrays: Mapping[str, IntArray]) -> dict[str, 
 def _hashes(folder: Path) -> dict[str, str]:
     # The project is the user's to edit and rebuild; what the runtime relies on is covered.
     covered = [p for part in (PROGRAM, GOLDEN) for p in sorted((folder / part).rglob("*")) if p.is_file()]
+    covered += sorted((folder / PROJECT).glob("program.*"))  # of the engine: the host loads it
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in covered}
 
 

@@ -41,6 +41,7 @@ class Engine(enum.StrEnum):
     reference = "reference"
     fast = "fast"
     csim = "csim"
+    finn = "finn"
     program = "program"
     rtl = "rtl"
 
@@ -51,6 +52,13 @@ class Device(enum.StrEnum):
     auto = "auto"
     sim = "sim"
     pynq = "pynq"
+
+
+class BoardEngine(enum.StrEnum):
+    """What stands for the engine on the simulated board."""
+
+    program = "program"
+    rtl = "rtl"
 
 
 @app.command()
@@ -65,13 +73,16 @@ def check(model: Model, shape: Shape = None, json: Json = False) -> None:
 def compile_(
     model: Model,
     out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Folder to write.")],
-    board: Annotated[str, typer.Option(help="Board name; `bitwright doctor` lists them.")] = "pynq-z2",
+    board: Annotated[str, typer.Option(help="Board name; `bitwright boards` lists them.")] = "pynq-z2",
     backend: Annotated[str, typer.Option(help="Backend name.")] = "hls4ml",
     config: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Options of the backend (docs/hls4ml.md).")
     ] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", "-O", metavar="KEY=VALUE", help="One option of the backend.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(metavar="N", help="finn: frames per second to fold for; the same as -O fps=N.")
     ] = None,
     golden: Annotated[
         list[str] | None, typer.Option("--golden", metavar="[NAME=]x.npy", help="Inputs to keep as golden vectors.")
@@ -83,7 +94,8 @@ def compile_(
     """Turn a model into a bundle: exact integer program, backend project, golden vectors."""
     from bitwright.cli import commands
 
-    commands.compile_model(model, out, board, backend, config, option or [], golden or [], shape or [], force, json)
+    options = [*(option or []), *([] if fps is None else [f"fps={fps:g}"])]
+    commands.compile_model(model, out, board, backend, config, options, golden or [], shape or [], force, json)
 
 
 @app.command()
@@ -125,7 +137,7 @@ def verify(
 @app.command()
 def estimate(
     model: Model,
-    board: Annotated[str, typer.Option(help="Board name; `bitwright doctor` lists them.")] = "pynq-z2",
+    board: Annotated[str, typer.Option(help="Board name; `bitwright boards` lists them.")] = "pynq-z2",
     backend: Annotated[str, typer.Option(help="Backend name.")] = "engine",
     option: Annotated[
         list[str] | None, typer.Option("--option", "-O", metavar="KEY=VALUE", help="One option of the backend.")
@@ -133,10 +145,51 @@ def estimate(
     shape: Shape = None,
     json: Json = False,
 ) -> None:
-    """Cycles, frames per second and memory traffic of a model on a board, without simulating it."""
-    from bitwright.cli import engine as commands
+    """Cycles, frames per second, resources and traffic of a model on a board, before any synthesis."""
+    from bitwright.cli import estimate as commands
 
     commands.estimate(model, board, backend, option or [], shape or [], json)
+
+
+@app.command()
+def explore(
+    model: Model,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="OUT", help="Folder for report, figures and configs.")
+    ] = None,
+    board: Annotated[str, typer.Option(help="Board name; `bitwright boards` lists them.")] = "pynq-z2",
+    backend: Annotated[str, typer.Option(help="engine, hls4ml, finn, or auto: compare all.")] = "auto",
+    fps: Annotated[float | None, typer.Option(min=1e-3, help="Cheapest design with so many frames per second.")] = None,
+    max_: Annotated[str | None, typer.Option("--max", metavar="fps", help="Fastest design (the default).")] = None,
+    min_: Annotated[str | None, typer.Option("--min", metavar="energy", help="Least energy proxy.")] = None,
+    risk: Annotated[str, typer.Option(help="low: the upper ends of all ranges must fit; even: the middles.")] = "low",
+    accuracy: Annotated[str | None, typer.Option(metavar="METRIC>=X", help="top1, agreement, snr or your own.")] = None,
+    trials: Annotated[int, typer.Option(min=0, help="Search weight bits too, with so many trials.")] = 0,
+    data: Annotated[list[str] | None, typer.Option(metavar="[NAME=]x.npy", help="Frames to measure on.")] = None,
+    labels: Annotated[Path | None, typer.Option(metavar="y.npy", help="One integer a frame, for top1.")] = None,
+    evaluate: Annotated[
+        str, typer.Option(metavar="COMMAND", help="Measures instead; {config} is the file with weight_bits.")
+    ] = "",
+    storage: Annotated[
+        str | None, typer.Option(metavar="FILE|URL", help="Keep the trials there and continue them.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Trials at a time.")] = 1,
+    dask: Annotated[str, typer.Option(metavar="ADDRESS", help="Run trials on this Dask cluster.")] = "",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", "-O", metavar="[BACKEND.]KEY=VALUE", help="One option of a backend.")
+    ] = None,
+    shape: Shape = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT if it is an earlier result.")] = False,
+    json: Json = False,
+) -> None:
+    """Find the best hardware for a model on a board, with a certificate; exit code 1 if nothing fits."""
+    from bitwright.cli import explore as commands
+
+    ask = commands.Request(
+        board, backend, fps, max_, min_, risk, accuracy, data or [], labels, evaluate, trials, storage, jobs, dask,
+        option or [], shape or [],
+    )  # fmt: skip
+    raise typer.Exit(commands.explore(model, out, ask, force, json))
 
 
 @bench.command("engine")
@@ -156,6 +209,26 @@ def bench_engine(
     raise typer.Exit(commands.bench(models or [], board or ["ultra96-v2", "pynq-z2"], json))
 
 
+@app.command("build")
+def build_(
+    bundle: BundleDir,
+    route: Annotated[str | None, typer.Option(help="vivado, openxc7 or yowasp (docs/build.md).")] = None,
+    reuse: Annotated[
+        Path | None, typer.Option(metavar="OTHER", help="Engine: take the bitstream of another bundle instead.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Skip the steps that are done.")] = False,
+    until: Annotated[str | None, typer.Option(metavar="STEP", help="Stop after this step.")] = None,
+    clock_mhz: Annotated[
+        float | None, typer.Option(min=1, max=1000, help="Of the programmable logic; default: the bundle's or route's.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Make the bitstream of a bundle: named steps, logs and reports in OUT/build/ROUTE."""
+    from bitwright.cli import build
+
+    build.run(bundle, route, reuse, resume, until, clock_mhz, json)
+
+
 @app.command()
 def run(
     bundle: BundleDir,
@@ -167,13 +240,43 @@ def run(
         list[str] | None, typer.Option("--output", metavar="[NAME=]y.npy", help="Where to write model outputs.")
     ] = None,
     raw: Annotated[bool, typer.Option("--raw", help="Integers instead of the model's real numbers.")] = False,
+    engine: Annotated[
+        BoardEngine, typer.Option(help="What the simulated board has behind the engine's registers.")
+    ] = BoardEngine.program,
+    self_test: Annotated[
+        bool, typer.Option("--self-test", help="Compare the golden outputs, value by value, and nothing else.")
+    ] = False,
+    benchmark: Annotated[
+        int | None, typer.Option(min=1, metavar="FRAMES", help="Time every stage of so many frames, and nothing else.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite output files.")] = False,
     json: Json = False,
 ) -> None:
-    """Run a bundle through the host runtime, on a board or on the simulated board."""
-    from bitwright.cli import commands
+    """Run a bundle through the host runtime, on a board or on the simulated board (docs/run.md)."""
+    from bitwright.cli import run as commands
 
-    commands.run(bundle, device.value, input or [], output or [], raw, force, json)
+    if self_test:
+        commands.self_test(bundle, device.value, engine.value, json)
+    elif benchmark is not None:
+        commands.benchmark(bundle, device.value, engine.value, benchmark, json)
+    else:
+        commands.run(bundle, device.value, engine.value, input or [], output or [], raw, force, json)
+
+
+@app.command()
+def serve(
+    bundle: BundleDir,
+    device: Annotated[
+        Device, typer.Option(help="auto: the board if there is one, else the simulated one.")
+    ] = Device.auto,
+    host: Annotated[str, typer.Option(help="Address to listen on; anyone who reaches it may use it.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8080,
+    queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; others are told to come back.")] = 16,
+) -> None:
+    """Serve frames over HTTP: POST an .npy to /run (docs/run.md)."""
+    from bitwright.cli import run as commands
+
+    commands.serve(bundle, device.value, host, port, queue)
 
 
 DataDir = Annotated[Path | None, typer.Option("--data", metavar="FOLDER", help="Where the data of the task lie.")]
@@ -255,6 +358,17 @@ def models(
 
 
 @app.command()
+def boards(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One board, with the sources.")] = None,
+    json: Json = False,
+) -> None:
+    """The boards: what they hold, and with a name, where each figure comes from."""
+    from bitwright.cli import boards as boards_command
+
+    boards_command.boards(name, json)
+
+
+@app.command()
 def doctor(json: Json = False) -> None:
     """List tools and packages: what is there, and what each missing one would enable."""
     from bitwright.cli import doctor as doctor_command
@@ -275,8 +389,15 @@ def common(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
+    boards: Annotated[
+        Path | None, typer.Option("--boards", metavar="DIR", help="Folder of board files of yours (docs/boards.md).")
+    ] = None,
 ) -> None:
     """Options of all commands."""
+    if boards is not None:
+        import os
+
+        os.environ["BITWRIGHT_BOARDS"] = str(boards)
 
 
 def main() -> None:

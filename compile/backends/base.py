@@ -89,12 +89,8 @@ class Backend(Protocol):
         """Write the project. Raises BackendError."""
         ...
 
-    def build(self, folder: Path, options: Any) -> Mapping[str, Any]:
-        """Run the vendor's tools on a project; their report. Raises ToolMissingError, BackendError."""
-        ...
-
-    def estimate(self, graph: Graph, options: Any) -> Mapping[str, Any]:
-        """Figures that need no vendor tool; ``kind`` says how they were obtained."""
+    def estimate(self, graph: Graph, options: Any, board: Board | None = None) -> Mapping[str, Any]:
+        """Figures that need no vendor tool: `compile.estimate.Estimate.as_dict`, and more of the backend's own."""
         ...
 
 

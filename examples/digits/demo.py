@@ -22,7 +22,7 @@ from rich.table import Table
 from bitwright import flow
 from bitwright.engines import verify
 from bitwright.host import Accelerator, load_bundle
-from bitwright.host.accelerator import to_integers
+from bitwright.host.convert import to_integers
 from bitwright.quant.data.digits import load_anomaly_split, load_split
 from bitwright.quant.metrics.scores import accuracy, area_under_roc, reconstruction_errors
 from bitwright.quant.qonnx_run import run_qonnx

