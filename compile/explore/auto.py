@@ -49,7 +49,7 @@ def _completed(graph: Graph, board: Board, backend: str, options: Mapping[str, A
     """The options, with the tool of hls4ml that can take this network and board unless the user names one."""
     if backend != "hls4ml" or "tool" in options:
         return options
-    fits = board.hls4ml_board is not None and len(graph.inputs) == len(graph.outputs) == 1
+    fits = board.ps != "none" and len(graph.inputs) == len(graph.outputs) == 1
     return options if fits else {**options, "tool": "vitis"}
 
 

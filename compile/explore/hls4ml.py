@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bitwright.boards import Board
+from bitwright.compile.backends.hls4ml.backend import port_bytes
 from bitwright.compile.backends.hls4ml.options import Hls4mlOptions
 from bitwright.compile.estimate import RESOURCES, Estimate, Usage
 from bitwright.compile.estimate.hls4ml.estimate import assemble, port_cycles, stages_of
@@ -29,7 +30,7 @@ def design(graph: Graph, board: Board, options: Hls4mlOptions, risk: str) -> Des
     """
     found = stages_of(graph, options)
     clock = options.clock_mhz or board.clock_mhz
-    beat = board.axi_hp_bits // 8
+    beat = port_bytes(board)
     ways = [s.choices() for s in found]
     folded = [s for s, w in zip(found, ways, strict=True) if len(w) > 1]
     choices: list[list[Choice]] = [w for w in ways if len(w) > 1]

@@ -114,3 +114,14 @@ def test_latency_is_that_of_its_definition() -> None:
             reads = tuple({f"t{k}", f"t{dice.integers(0, k + 1)}"})
             steps.append(Step(reads, f"t{k + 1}", rows, int(dice.integers(1, 1000)), reach))
         assert latency(steps) == round(slow_latency(steps))
+
+
+@pytest.mark.parametrize(
+    ("backend", "why"),
+    [("hls4ml", "fed by a processing system, this is a ecp5 part"), ("finn", "FINN builds for Zynq boards, this is a")],
+)
+def test_boards_that_a_backend_cannot_use(backend: str, why: str, tmp_path: Path) -> None:
+    for words in (["estimate", str(MODEL)], ["compile", str(MODEL), "-o", str(tmp_path / "out")]):
+        answer = CliRunner().invoke(app, [*words, "--board", "ulx3s-85f", "--backend", backend])
+        assert why in str(answer.exception), answer.output
+    assert not (tmp_path / "out").exists()

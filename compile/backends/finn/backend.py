@@ -17,7 +17,6 @@ from bitwright.compile.backends.finn.lower import lower
 from bitwright.compile.backends.finn.options import FinnOptions, LayerOptions
 from bitwright.compile.backends.finn.project import streams, write_project
 from bitwright.compile.ir import Graph
-from bitwright.errors import BackendError
 
 
 class FinnBackend:
@@ -40,8 +39,6 @@ class FinnBackend:
 
     def emit(self, graph: Graph, board: Board, options: FinnOptions, folder: Path) -> Project:
         """Write the FINN project into ``folder``."""
-        if not board.family.startswith("zynq"):
-            raise BackendError(f"board {board.name}: FINN builds for Zynq boards, this is a {board.family} part")
         made = plan(graph, options, board)
         clock = made.figures["clock_mhz"]
         write_project(folder, made.graph, made.net, made.foldings, board, clock)

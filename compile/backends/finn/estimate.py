@@ -42,6 +42,8 @@ class Plan:
 
 def prepare(graph: Graph, max_activation_bits: int = 8, board: Board | None = None) -> tuple[Graph, Network]:
     """The lowered graph and FINN's layers. Raises BackendError naming every node that FINN cannot take."""
+    if board is not None and not board.family.startswith("zynq"):
+        raise BackendError(f"board {board.name}: FINN builds for Zynq boards, this is a {board.family} part")
     lowered = lower(graph, max_activation_bits)
     refused = refusals(lowered, max_activation_bits)
     if refused:

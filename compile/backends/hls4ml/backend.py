@@ -33,6 +33,16 @@ CLOCK_MHZ = 100.0
 HLS4ML_BACKENDS = {"vitis": "Vitis", "vivado-accelerator": "VivadoAccelerator"}
 
 
+def port_bytes(board: Board) -> int:
+    """Bytes that a DMA port of the processing system moves in a cycle. Raises BackendError where there is none."""
+    if board.ps == "none":
+        raise BackendError(
+            f"board {board.name}: hls4ml's cores are made by Vitis HLS and fed by a processing system, this is a "
+            f"{board.family} part without one; take a Zynq board, or the backend engine"
+        )
+    return board.axi_hp_bits // 8
+
+
 class Hls4mlBackend:
     """See docs/hls4ml.md."""
 
@@ -73,6 +83,7 @@ class Hls4mlBackend:
         if not report.accepted:
             lines = "; ".join(f"{n} ({op}): {why}" for n, op, why in report.refused)
             raise BackendError(f"hls4ml cannot take the model: {lines}")
+        port_bytes(board)
         graph = self.lower(graph, options)
         check_layer_names(options, [n.name for n in graph.nodes])
         _require_hls4ml()
@@ -107,7 +118,7 @@ class Hls4mlBackend:
         """Work, memory, cycles and resources at the chosen reuse factors, from the graph alone (docs/estimates.md)."""
         from bitwright.compile.estimate.hls4ml import estimate
 
-        clock_mhz, beat = (board.clock_mhz, board.axi_hp_bits // 8) if board else (CLOCK_MHZ, 8)
+        clock_mhz, beat = (board.clock_mhz, port_bytes(board)) if board else (CLOCK_MHZ, 8)
         return estimate(graph, options, clock_mhz, beat).as_dict() | _stored(graph, options)
 
     def _config(
