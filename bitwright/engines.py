@@ -59,10 +59,14 @@ def _fast(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) ->
     return FastSimulator(graph).run(inputs, progress=progress)
 
 
+def _other_backend(bundle: Bundle, backend: str, lacks: str) -> str | None:
+    made_by = bundle.manifest["backend"]
+    return None if made_by == backend else f"the backend {made_by} {lacks}"
+
+
 def _csim_missing(bundle: Bundle) -> str | None:
-    if bundle.manifest["backend"] != "hls4ml":
-        return f"the backend {bundle.manifest['backend']} has no C++ simulation"
-    return None if shutil.which("g++") else "g++ is not installed"
+    other = _other_backend(bundle, "hls4ml", "has no C++ simulation")
+    return other or (None if shutil.which("g++") else "g++ is not installed")
 
 
 def _csim(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> dict[str, IntArray]:
@@ -73,8 +77,7 @@ def _csim(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) ->
 
 
 def _finn_missing(bundle: Bundle) -> str | None:
-    backend = bundle.manifest["backend"]
-    return None if backend == "finn" else f"the backend {backend} makes no model for FINN"
+    return _other_backend(bundle, "finn", "makes no model for FINN")
 
 
 def _finn(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> dict[str, IntArray]:
@@ -85,8 +88,7 @@ def _finn(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) ->
 
 
 def _program_missing(bundle: Bundle) -> str | None:
-    backend = bundle.manifest["backend"]
-    return None if backend == "engine" else f"the backend {backend} makes no program for the engine"
+    return _other_backend(bundle, "engine", "makes no program for the engine")
 
 
 def _program(bundle: Bundle, graph: Graph, inputs: Integers, progress: Progress) -> dict[str, IntArray]:

@@ -22,7 +22,6 @@ from bitwright.compile.explore.requantize import requantize_weights
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph, GraphInput, GraphOutput
 from bitwright.compile.ir.types import IntArray
-from bitwright.errors import BackendError
 from bitwright.host.bundle import InputPort, OutputPort
 from bitwright.host.convert import from_integers, to_integers
 from bitwright.host.tensors import Beat, Quantizer
@@ -65,10 +64,7 @@ def compile_model(
     chosen = tool.options(values)
     step(f"reading {model.name}")
     graph = requantize_weights(import_model(model, shapes), narrow)
-    report = tool.supports(graph, chosen)
-    if not report.accepted:
-        lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in report.refused)
-        raise BackendError(f"{model}: the backend {backend} refuses {len(report.refused)} nodes:{lines}")
+    tool.supports(graph, chosen).require(model)
     step("computing golden vectors")
     inputs = {}
     for given in graph.inputs:
@@ -121,7 +117,10 @@ def integers_of(graph: Graph, given: GraphInput, x: NDArray[Any]) -> IntArray:
     quantizer = None
     if q is not None:
         quantizer = Quantizer(q.scale, q.zero_point, q.lo, q.hi, q.rounding, q.zero_point_inside)
-    port = InputPort(given.name, given.shape, given.tensor, tensor.shape, given.perm, lo, hi, quantizer, Beat(64, True))
+    port = InputPort(
+        given.name, given.shape, given.tensor, tensor.shape, given.perm, lo, hi, quantizer, Beat(64, True),
+        str(tensor.itype),
+    )  # fmt: skip
     return port.to_tensor(to_integers(port, x)).astype(np.int64)
 
 

@@ -61,7 +61,8 @@ def _design(name: str, bundle: Bundle, board: Board) -> Design:
         return engine_design(name, board, clock)
     if bundle.manifest["transport"]["kind"] == "finn":
         base = CONTROL_BASE[board.ps]
-        cells = [_iodma(n, base + k * CONTROL_SIZE, board) for k, n in enumerate(("idma0", "odma0"))]
+        names = [end.core for side in bundle.finn_ends() for end in side]
+        cells = [_iodma(n, base + k * CONTROL_SIZE, board) for k, n in enumerate(names)]
         return Design(name, board, clock, tuple(cells))
     into, back = bundle.inputs[0].beat.bits, bundle.outputs[0].beat.bits
     core = StreamIp("model_0", "xilinx.com:hls:model:1.0", "ip", "in_r", into, "out_r", back, "ap_clk", "ap_rst_n")

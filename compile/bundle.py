@@ -130,7 +130,8 @@ def _save(folder: Path, kind: str, arrays: Mapping[str, IntArray]) -> dict[str, 
 def _hashes(folder: Path) -> dict[str, str]:
     # The project is the user's to edit and rebuild; what the runtime relies on is covered.
     covered = [p for part in (PROGRAM, GOLDEN) for p in sorted((folder / part).rglob("*")) if p.is_file()]
-    covered += sorted((folder / PROJECT).glob("program.*"))  # of the engine: the host loads it
+    for loaded in ("program.*", "streams.json"):  # of the engine, of FINN: the host loads them
+        covered += sorted((folder / PROJECT).glob(loaded))
     return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in covered}
 
 

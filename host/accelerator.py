@@ -41,8 +41,8 @@ class Accelerator:
             y = net.run(batch)          # (N, *model shape) real numbers in, model outputs out
     """
 
-    def __init__(self, bundle: Bundle, device: Device, timeout: float = 5.0) -> None:
-        """Args: timeout: seconds that one job may take, on the device's clock."""
+    def __init__(self, bundle: Bundle, device: Device, timeout: float = 5.0, wait: str = "auto") -> None:
+        """Args: timeout: seconds that one job may take, on the device's clock. wait: for its end, see `load`."""
         self.bundle = bundle
         self.device = device
         self.lock = threading.RLock()
@@ -51,18 +51,24 @@ class Accelerator:
         self._executor: ThreadPoolExecutor | None = None
         self.task: ImageTask | None = task_of(bundle)
         try:
-            self.transport: Transport = open_transport(bundle, device, timeout)
+            self.transport: Transport = open_transport(bundle, device, timeout, wait)
         except BaseException:
             device.close()
             raise
 
     @classmethod
     def load(
-        cls, bundle: str | Path | Bundle, device: str = "auto", timeout: float = 5.0, **options: Any
+        cls, bundle: str | Path | Bundle, device: str = "auto", timeout: float = 5.0, wait: str = "auto", **options: Any
     ) -> Accelerator:
-        """Open a bundle on a device of `devices.base.DEVICES`; options are the device's. Raises HostError."""
+        """Open a bundle on a device of `devices.base.DEVICES`; options are the device's.
+
+        Args:
+            wait: "interrupt" or "poll"; "auto" is the first where the device and the design offer it.
+
+        Raises HostError.
+        """
         loaded = bundle if isinstance(bundle, Bundle) else load_bundle(bundle)
-        return cls(loaded, open_device(loaded, device, **options), timeout)
+        return cls(loaded, open_device(loaded, device, **options), timeout, wait)
 
     def __enter__(self) -> Accelerator:
         return self
@@ -119,7 +125,11 @@ class Accelerator:
                 raise InputError(f"tensor {port.tensor} is missing; given: {sorted(tensors)}")
             x = np.asarray(tensors[port.tensor])
             if x.shape[1:] != port.tensor_shape or x.ndim != len(port.tensor_shape) + 1:
-                raise InputError(f"tensor {port.tensor}: shape is {x.shape}, (N, *{port.tensor_shape}) is expected")
+                shape = ", ".join(map(str, ("N", *port.tensor_shape)))
+                raise InputError(
+                    f"tensor {port.tensor}: shape is {x.shape}, expected is ({shape}) of integers of type "
+                    f"{port.integers}"
+                )
             port.check_range(x, f"tensor {port.tensor}")
             checked[port.tensor] = x
         return {name: y.astype(np.int64) for name, y in self._run(checked, progress).items()}

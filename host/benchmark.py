@@ -45,6 +45,8 @@ class Benchmark:
         one_by_one_fps: 1 / latency. stream_fps: the slowest of packing, computing and unpacking sets the pace when they
             overlap: what `stream` can reach with a processor core for each.
         counters: of the hardware, last frame.
+        wait: how the end of a frame was waited for (`Waiter.facts`). processor: share of a processor core that went
+            into `compute`, waiting included; not known where the hardware is simulated on the same processor.
     """
 
     device: str
@@ -55,6 +57,8 @@ class Benchmark:
     one_by_one_fps: float
     stream_fps: float
     counters: dict[str, int]
+    wait: dict[str, Any]
+    processor: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -73,6 +77,13 @@ class Benchmark:
             f"latency {self.latency_us:.1f} us, {self.one_by_one_fps:.1f} frames/s one by one, up to "
             f"{self.stream_fps:.1f} in a stream"
         )
+        how = self.wait["how"]
+        if how == "polling":
+            how += f" ({self.wait['why']})"
+        else:
+            how += f" ({self.wait['woken']} came, {self.wait['spurious']} without need; {self.wait['lost']} were lost)"
+        share = "" if self.processor is None else f", {100 * self.processor:.1f} % of a processor core"
+        lines.append(f"waits by {how}{share}")
         return "\n".join(lines)
 
 
@@ -83,6 +94,7 @@ def measure(net: Accelerator, frames: int, warm_up: int) -> Benchmark:
     count = len(next(iter(inputs.values())))
     transport, device = net.transport, net.device
     times: dict[str, list[float]] = {name: [] for name in STAGES}
+    busy = 0.0  # seconds of this thread
 
     def timed(stage: str, clock: Callable[[], float], work: Callable[[], Any]) -> Any:
         start = clock()
@@ -96,12 +108,14 @@ def measure(net: Accelerator, frames: int, warm_up: int) -> Benchmark:
         try:
             for k in range(warm_up + frames):
                 if k == warm_up:
-                    times = {name: [] for name in STAGES}
+                    times, busy = {name: [] for name in STAGES}, 0.0
                 x = {name: v[k % count : k % count + 1] for name, v in batches.items()}
                 q = timed("quantize", wall, partial(net.integers, x))
                 timed("pack", wall, partial(transport.fill, slot, q))
                 timed("flush", wall, slot.flush)
+                before = time.thread_time()
                 timed("compute", device.now, partial(transport.compute, slot))
+                busy += time.thread_time() - before
                 timed("invalidate", wall, slot.drop)
                 y = timed("unpack", wall, partial(transport.read, slot))
                 timed("dequantize", wall, partial(net.outputs, y, False, True))
@@ -115,9 +129,11 @@ def measure(net: Accelerator, frames: int, warm_up: int) -> Benchmark:
     latency = float(np.median(np.sum([times[name] for name in STAGES], axis=0)))
     host = ("quantize", "pack"), ("flush", "compute", "invalidate"), ("unpack", "dequantize")
     pace = max(sum(stages[name].p50 for name in part) for part in host)
+    simulated = device.name == "sim"
     return Benchmark(
-        device.name, device.name == "sim", frames, stages, 1e6 * latency, 1 / latency, 1e6 / pace, counters
-    )
+        device.name, simulated, frames, stages, 1e6 * latency, 1 / latency, 1e6 / pace, counters,
+        transport.waiter.facts(), None if simulated else busy / sum(times["compute"]),
+    )  # fmt: skip
 
 
 def _stage(seconds: NDArray[np.float64], size: int) -> Stage:

@@ -32,7 +32,11 @@ _UNPACKED: list[tempfile.TemporaryDirectory[str]] = []  # they are removed when 
 
 @dataclass(frozen=True)
 class InputPort:
-    """A model input: shape per sample as in the model; tensor axis i is model axis perm[i]."""
+    """A model input: shape per sample as in the model; tensor axis i is model axis perm[i].
+
+    Attributes:
+        itype: of the integers, as the manifest writes it ('uint4'). lo, hi: their bounds.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -43,6 +47,20 @@ class InputPort:
     hi: int
     quantizer: Quantizer | None
     beat: Beat
+    itype: str
+
+    @property
+    def integers(self) -> str:
+        """Type, by its name in QONNX, and range, for messages."""
+        name = "BINARY" if self.itype == "uint1" else self.itype.upper()
+        return f"{name} ({self.lo}..{self.hi})"
+
+    @property
+    def expected(self) -> str:
+        """What the model takes, for messages."""
+        if self.quantizer is not None:
+            return f"real numbers, which are quantized to {self.integers}"
+        return f"integers of type {self.integers}"
 
     def to_tensor(self, q: NDArray[Any]) -> NDArray[Any]:
         """Model layout to tensor layout, batch first in both."""
@@ -55,12 +73,12 @@ class InputPort:
     def check_range(self, q: NDArray[Any], name: str) -> None:
         """Raises InputError: no integers, or out of the bounds that the compiler counted on."""
         if q.dtype.kind not in "iu":
-            raise InputError(f"{name}: type is {q.dtype}, integers from {self.lo} to {self.hi} are expected")
+            raise InputError(f"{name}: type is {q.dtype}, expected are integers of type {self.integers}")
         limits = np.iinfo(q.dtype)
         if q.size and (limits.min < self.lo or limits.max > self.hi):
             least, most = int(q.min()), int(q.max())
             if least < self.lo or most > self.hi:
-                raise InputError(f"{name}: values {least}..{most} leave the range {self.lo}..{self.hi}")
+                raise InputError(f"{name}: values {least}..{most} leave the range of {self.integers}")
 
 
 @dataclass(frozen=True)
@@ -88,6 +106,15 @@ class OutputPort:
 
 
 @dataclass(frozen=True)
+class FinnEnd:
+    """An end of a FINN accelerator: the tensor, the words of its stream, the DMA core that carries it."""
+
+    tensor: str
+    word: FinnWord
+    core: str
+
+
+@dataclass(frozen=True)
 class Bundle:
     """A checked bundle."""
 
@@ -112,21 +139,40 @@ class Bundle:
         name = self.manifest["artifacts"].get(kind)
         return self.root / str(name) if name else None
 
-    def finn_words(self) -> tuple[FinnWord, FinnWord]:
-        """Stream words at the input and at the output of a bundle for FINN. Raises BundleError."""
+    def finn_ends(self) -> tuple[tuple[FinnEnd, ...], tuple[FinnEnd, ...]]:
+        """Inputs and outputs of a bundle for FINN. Raises BundleError."""
         path = (self.project or self.root) / "streams.json"
+        cores = self.manifest.get("build", {}).get("finn", {}).get("cores", {})
         try:
             streams = json.loads(path.read_text(encoding="utf-8"))
-            found = [
-                FinnWord(s["bits"], s["signed"], s["elements_per_word"], s.get("bipolar", False))
+            inputs, outputs = (
+                tuple(
+                    FinnEnd(
+                        name, FinnWord(s["bits"], s["signed"], s["elements_per_word"], s.get("bipolar", False)),
+                        cores.get(side, {}).get(name, f"{side[0]}dma{k}"),
+                    )
+                    for k, (name, s) in enumerate(streams[side].items())
+                )
                 for side in ("inputs", "outputs")
-                for s in streams[side].values()
-            ]
+            )  # fmt: skip
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise BundleError(f"{path}: missing or damaged ({error}); compile the model again") from None
-        if len(found) != 2:
-            raise BundleError(f"{path}: {len(found)} streams; one input and one output are driven")
-        return found[0], found[1]
+        for ends, ports in ((inputs, self.inputs), (outputs, self.outputs)):
+            if {e.tensor for e in ends} != {p.tensor for p in ports}:
+                raise BundleError(
+                    f"{path}: streams of {sorted(e.tensor for e in ends)}, the manifest has "
+                    f"{sorted({p.tensor for p in ports})}; compile the model again"
+                )
+        return inputs, outputs
+
+    @property
+    def identity(self) -> str:
+        """A hash of what the network takes, gives and computes, as far as the golden vectors tell: not of the build."""
+        golden = sorted(str(f) for files in self.manifest["golden"].values() if isinstance(files, dict)
+                        for f in files.values())  # fmt: skip
+        known = self.manifest.get("files", {})
+        facts = [self.manifest["inputs"], self.manifest["outputs"], [known.get(f) for f in golden]]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def golden(self) -> tuple[dict[str, NDArray[np.int64]], dict[str, NDArray[np.int64]]]:
         """Golden integers by tensor name: inputs, outputs; (frames, *tensor shape)."""
@@ -213,7 +259,7 @@ def _input(p: Mapping[str, Any]) -> InputPort:
         )
     return InputPort(
         p["name"], tuple(p["shape"]), p["tensor"], tuple(p["tensor_shape"]), tuple(p["perm"]), p["lo"], p["hi"],
-        quantizer, Beat(p["beat"]["bits"], p["beat"]["signed"]),
+        quantizer, Beat(p["beat"]["bits"], p["beat"]["signed"]), str(p["itype"]),
     )  # fmt: skip
 
 

@@ -25,8 +25,8 @@ PYNQ_BOARDS = {
 }  # fmt: skip
 #: Kinds of blocks: how their VLNV begins without vendor and library.
 BLOCKS = {"axi_dma": "axi_dma", "engine": "bw_engine"}
-#: The same by the name of the instance: FINN's blocks have a VLNV of their own in every build.
-INSTANCES = {"finn_input": "idma0", "finn_output": "odma0"}
+#: How names of instances begin that stand for themselves: FINN's blocks have a VLNV of their own in every build.
+INSTANCES = ("idma", "odma")
 
 
 def check_environment(pynq_version: str, root: Path = Path("/"), environment: Mapping[str, str] | None = None,
@@ -125,8 +125,8 @@ def check_handoff(path: Path, part: str) -> None:
 
 def find_block(kind: str, ip_dict: Mapping[str, Any], where: str | Path) -> tuple[str, Mapping[str, Any]]:
     """Name and entry of the one block of a kind (`BLOCKS`, `INSTANCES`). Raises DeviceError with what there is."""
-    if kind in INSTANCES:
-        wanted = INSTANCES[kind]
+    if kind.startswith(INSTANCES):
+        wanted = kind
         found = [(name, v) for name, v in ip_dict.items() if name.rsplit("/", 1)[-1] == wanted]
     else:
         wanted = BLOCKS[kind]
@@ -138,6 +138,21 @@ def find_block(kind: str, ip_dict: Mapping[str, Any], where: str | Path) -> tupl
         f"{where}: the design has {len(found)} blocks {wanted}, one is expected; it has: {there}. The bitstream or its "
         ".hwh is not of this bundle"
     )
+
+
+def find_interrupt(block: str, overlay: Any) -> tuple[str, list[int], int]:
+    """Interrupt controller of a block's pins, its inputs that they drive, and its own number in the kernel.
+
+    Args: overlay: of pynq, with `interrupt_pins` and `interrupt_controllers`. Raises DeviceError: none, or nested.
+    """
+    pins = {n: p for n, p in overlay.interrupt_pins.items() if n.rpartition("/")[0] == block}
+    parents = sorted({str(pin["controller"]) for pin in pins.values()})
+    if len(parents) != 1 or parents[0] not in overlay.interrupt_controllers:
+        raise DeviceError(f"the design connects no interrupt of {block} to an AXI interrupt controller")
+    controller = overlay.interrupt_controllers[parents[0]]
+    if controller.get("parent"):
+        raise DeviceError(f"the interrupt controller of {block}, {parents[0]}, is behind another one")
+    return parents[0], sorted(int(pin["index"]) for pin in pins.values()), int(controller["raw_irq"])
 
 
 def check_clock(expected_mhz: float, found_mhz: float) -> None:

@@ -18,11 +18,12 @@ from bitwright.host.postprocess import apply_all, dequantize
 def to_integers(port: InputPort, x: NDArray[Any]) -> NDArray[Any]:
     """Model input (N, *shape) to integers of the same layout. Raises InputError: shape, type or range."""
     if x.ndim != len(port.shape) + 1 or x.shape[1:] != port.shape:
-        raise InputError(f"input {port.name}: shape is {x.shape}, (N, {', '.join(map(str, port.shape))}) is expected")
+        shape = ", ".join(map(str, ("N", *port.shape)))
+        raise InputError(f"input {port.name}: shape is {x.shape}, expected is ({shape}) of {port.expected}")
     if port.quantizer is not None:
         if x.dtype.kind not in "fiu":
-            raise InputError(f"input {port.name}: type is {x.dtype}, real numbers are expected")
-        return port.quantizer(x, f"input {port.name}")
+            raise InputError(f"input {port.name}: type is {x.dtype}, expected are {port.expected}")
+        return port.quantizer(x, f"input {port.name}, quantized to {port.integers},")
     port.check_range(x, f"input {port.name}")
     return x
 

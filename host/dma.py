@@ -10,11 +10,14 @@ from dataclasses import dataclass
 
 from bitwright.host.devices.base import Device, DeviceBuffer, Mmio, wait_until
 from bitwright.host.errors import DeviceError
+from bitwright.host.waiting import Waiter
 
 MM2S, S2MM = 0x00, 0x30  # memory to stream, stream to memory
 CONTROL, STATUS, ADDRESS, ADDRESS_MSB, LENGTH = 0x00, 0x04, 0x18, 0x1C, 0x28
 RUN, RESET = 1 << 0, 1 << 2
 HALTED, IDLE = 1 << 0, 1 << 1
+#: Interrupts: enabled in the control registers, shown in the status registers, cleared by writing them there.
+COMPLETE_IRQ, ERROR_IRQ = 1 << 12, 1 << 14
 ERRORS = {
     1 << 4: "internal error: the stream was longer than the buffer, or the length was 0",
     1 << 5: "slave error: the memory answered with an error",
@@ -65,10 +68,12 @@ class AxiDma:
     Args:
         device: gives its registers and parameters.
         timeout: seconds that a transfer may take, on the device's clock.
+        wait: how to wait for its end (`waiting.WAITS`).
     """
 
-    def __init__(self, device: Device, timeout: float) -> None:
+    def __init__(self, device: Device, timeout: float, wait: str) -> None:
         self.device = device
+        self.waiter = Waiter(device, "axi_dma", wait)
         self.mmio: Mmio = device.registers("axi_dma")
         self.limits = DmaLimits.of(device.parameters("axi_dma"))
         self.timeout = timeout
@@ -81,8 +86,9 @@ class AxiDma:
             raise DeviceError(
                 f"the DMA engine does not leave reset within {self.timeout:g} s; load the bitstream again (reload())"
             )
-        for channel in (S2MM, MM2S):
-            self.mmio.write(channel + CONTROL, RUN)
+        # What was received was sent, so that only the receiving side tells the end.
+        for channel, interrupts in ((S2MM, COMPLETE_IRQ | ERROR_IRQ), (MM2S, ERROR_IRQ)):
+            self.mmio.write(channel + CONTROL, RUN | (interrupts if self.waiter.interrupts else 0))
 
     def transfer(self, send: DeviceBuffer, receive: DeviceBuffer, send_bytes: int, receive_bytes: int) -> None:
         """Send ``send_bytes`` and receive exactly ``receive_bytes``; caches are the caller's.
@@ -92,21 +98,24 @@ class AxiDma:
         """
         self._check(MM2S, send, send_bytes)
         self._check(S2MM, receive, receive_bytes)
+        if self.waiter.interrupts:
+            for channel in (S2MM, MM2S):
+                self.mmio.write(channel + STATUS, COMPLETE_IRQ | ERROR_IRQ)
+            self.waiter.arm()
         try:
             self._start(S2MM, receive, receive_bytes)
             self._start(MM2S, send, send_bytes)
-            self._wait(MM2S)
-            self._wait(S2MM)
+            self._wait()
             got = self.mmio.read(S2MM + LENGTH)
             if got != receive_bytes:
                 raise DeviceError(
                     f"the accelerator sent {got} bytes, {receive_bytes} were expected: it does not match the bundle"
                 )
-        except DeviceError as error:
+        except BaseException as error:  # also Ctrl-C: the next transfer must find an idle engine
             try:
                 self.reset()
             except DeviceError as stuck:
-                raise DeviceError(f"{error}; {stuck}") from None
+                raise DeviceError(f"{str(error) or type(error).__name__}; {stuck}") from None
             raise
 
     def _check(self, channel: int, buffer: DeviceBuffer, length: int) -> None:
@@ -136,17 +145,23 @@ class AxiDma:
         self.mmio.write(channel + ADDRESS_MSB, address >> 32)
         self.mmio.write(channel + LENGTH, length)
 
-    def _wait(self, channel: int) -> None:
-        def over() -> bool:
+    def _wait(self) -> None:
+        def idle(channel: int) -> bool:
             status = self.mmio.read(channel + STATUS)
             for bit, meaning in ERRORS.items():
                 if status & bit:
                     raise DeviceError(f"DMA {NAMES[channel]}: {meaning} ({self._dump()})")
             return bool(status & IDLE)
 
-        if not wait_until(self.device, over, self.timeout):
+        def received() -> bool:
+            idle(MM2S)  # for its errors
+            return idle(S2MM)
+
+        over = self.waiter.until(received, self.timeout)
+        if not over or not wait_until(self.device, lambda: idle(MM2S), self.timeout):
+            waits = S2MM if idle(MM2S) else MM2S
             raise DeviceError(
-                f"DMA {NAMES[channel]}: no end after {self.timeout:g} s; the accelerator does not take or give data: "
+                f"DMA {NAMES[waits]}: no end after {self.timeout:g} s; the accelerator does not take or give data: "
                 f"wrong bitstream, it waits for more input, or it never marks the last beat ({self._dump()})"
             )
 

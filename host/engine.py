@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bitwright.host.devices.base import Device, DeviceBuffer, Mmio, wait_until
 from bitwright.host.errors import DeviceError
+from bitwright.host.waiting import Waiter
 
 ID_VALUE = 0x4E455742  # "BWEN"
 ID, VERSION, CONFIG, CTRL, STATUS, ERROR, WATCHDOG = 0x00, 0x04, 0x08, 0x10, 0x14, 0x18, 0x1C
@@ -43,11 +44,15 @@ class EngineDriver:
         version, config_hash: of the instruction set and of the configuration that the program was compiled for; another
             engine is refused.
         timeout: seconds that a frame may take, on the device's clock.
+        wait: how to wait for the end of a frame (`waiting.WAITS`).
         watchdog: cycles without any progress after which the engine gives up by itself.
     """
 
-    def __init__(self, device: Device, version: int, config_hash: int, timeout: float, watchdog: int = 1 << 20) -> None:
+    def __init__(
+        self, device: Device, version: int, config_hash: int, timeout: float, wait: str, watchdog: int = 1 << 20
+    ) -> None:
         self.device = device
+        self.waiter = Waiter(device, "engine", wait)
         self.mmio: Mmio = device.registers("engine")
         self.version, self.config_hash = version, config_hash
         self.timeout = timeout
@@ -93,12 +98,19 @@ class EngineDriver:
     def run(self, expected: float = 0.0) -> None:
         """One frame. Raises DeviceError on an error of the engine or a timeout; it is reset then."""
         self.mmio.write(STATUS, DONE)
-        self.mmio.write(CTRL, START | IRQ_ENABLE)
-        over = wait_until(self.device, lambda: self.mmio.read(STATUS) & (DONE | FAILED) != 0, self.timeout, expected)
-        status = self.mmio.read(STATUS)
-        if over and not status & FAILED:
+        self.waiter.arm()
+        try:
+            self.mmio.write(CTRL, START | (IRQ_ENABLE if self.waiter.interrupts else 0))
+            self.waiter.until(lambda: self.mmio.read(STATUS) & (DONE | FAILED) != 0, self.timeout, expected)
+            status = self.mmio.read(STATUS)
+        except DeviceError:  # the registers cannot be reached
+            raise
+        except BaseException:  # such as Ctrl-C: the next frame must not take this one's end for its own
+            self.reset()
+            raise
+        if status & (DONE | FAILED) == DONE:
             return
-        message = self._error() if over else self._hang(status)
+        message = self._error() if status & FAILED else self._hang(status)
         try:
             self.reset()
         except DeviceError as error:

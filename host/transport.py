@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from bitwright.host.bundle import Bundle, InputPort, OutputPort
 from bitwright.host.devices.base import Device, DeviceBuffer, allocate
+from bitwright.host.devices.served import ServedDevice, ServedTransport
 from bitwright.host.dma import AxiDma
 from bitwright.host.engine import EngineDriver
 from bitwright.host.errors import BundleError, DeviceError
 from bitwright.host.finn import FinnTransport
 from bitwright.host.planes import EngineLayout, load_layout
 from bitwright.host.slot import Slot, Tensors
+from bitwright.host.waiting import Waiter
 
 
 class Transport(Protocol):
@@ -25,9 +27,13 @@ class Transport(Protocol):
 
     Attributes:
         frames: most frames of one job.
+        waiter: waits for the end of jobs.
     """
 
     frames: int
+
+    @property
+    def waiter(self) -> Waiter: ...
 
     def slot(self) -> Slot:
         """Buffers for one job. Raises DeviceError: no memory."""
@@ -68,7 +74,7 @@ class DmaTransport:
     #: Most frames in one transfer.
     MOST = 64
 
-    def __init__(self, bundle: Bundle, device: Device, timeout: float) -> None:
+    def __init__(self, bundle: Bundle, device: Device, timeout: float, wait: str) -> None:
         if len(bundle.inputs) != 1 or len(bundle.outputs) != 1:
             raise DeviceError(
                 f"{bundle.root}: {len(bundle.inputs)} inputs and {len(bundle.outputs)} outputs; the AXI DMA transport "
@@ -77,7 +83,8 @@ class DmaTransport:
         self._device = device
         self._in, self._out = bundle.inputs[0], bundle.outputs[0]
         self._bytes = tuple(_frame_bytes(p) for p in (self._in, self._out))
-        self._dma = AxiDma(device, timeout)
+        self._dma = AxiDma(device, timeout, wait)
+        self.waiter = self._dma.waiter
         most = self._dma.limits.most
         if max(self._bytes) > most:
             raise DeviceError(
@@ -127,7 +134,7 @@ class EngineTransport:
 
     frames = 1
 
-    def __init__(self, bundle: Bundle, device: Device, timeout: float) -> None:
+    def __init__(self, bundle: Bundle, device: Device, timeout: float, wait: str) -> None:
         if bundle.project is None:
             raise BundleError(
                 f"{bundle.root}: a bundle of the engine needs its project folder; compile the model again"
@@ -137,8 +144,9 @@ class EngineTransport:
         self._expected = _expected_seconds(bundle)
         self._held: dict[str, DeviceBuffer] = {}
         self.driver = EngineDriver(
-            device, self.layout.version, self.layout.config_hash, max(timeout, 20 * self._expected)
+            device, self.layout.version, self.layout.config_hash, max(timeout, 20 * self._expected), wait
         )
+        self.waiter = self.driver.waiter
         sizes = {"PROGRAM": self.layout.code.size, "WORK": self.layout.sizes.get("WORK", 0)}
         try:
             for name, size in sizes.items():
@@ -206,15 +214,17 @@ class EngineTransport:
         buffer.flush()
 
 
-def open_transport(bundle: Bundle, device: Device, timeout: float) -> Transport:
-    """The transport that the bundle names. Raises BundleError, DeviceError."""
+def open_transport(bundle: Bundle, device: Device, timeout: float, wait: str) -> Transport:
+    """The transport that the bundle names; wait: of `waiting.WAITS`. Raises BundleError, DeviceError."""
+    if isinstance(device, ServedDevice):
+        return ServedTransport(device, timeout, wait)
     kind = bundle.manifest.get("transport", {}).get("kind", "axi_dma")
     if kind == "engine":
-        return EngineTransport(bundle, device, timeout)
+        return EngineTransport(bundle, device, timeout, wait)
     if kind == "finn":
-        return FinnTransport(bundle, device, timeout)
+        return FinnTransport(bundle, device, timeout, wait)
     if kind == "axi_dma":
-        return DmaTransport(bundle, device, timeout)
+        return DmaTransport(bundle, device, timeout, wait)
     raise BundleError(f"{bundle.root}: transport {kind!r} is unknown to this runtime; it has axi_dma, engine and finn")
 
 

@@ -109,7 +109,8 @@ _COMPUTE = {
     "IN_OFFSET": _at(12, 0, 16),
     "OUT_OFFSET": _at(12, 16, 16),
 }
-_PW = {"SUBS": _at(3, 8, 8), "KH": _at(3, 16, 4), "KW": _at(3, 20, 4), "W8": _at(10, 20, 1)}
+_PW = {"SUBS": _at(3, 8, 8), "KH": _at(3, 16, 4), "KW": _at(3, 20, 4), "W8": _at(10, 20, 1),
+       "SUM": _at(10, 21, 1), "SECOND_SIGNED": _at(10, 22, 1)}  # fmt: skip
 _DW = {
     "MODE": _at(3, 8, 3),
     "KH": _at(13, 0, 8),

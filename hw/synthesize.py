@@ -26,11 +26,13 @@ from bitwright.hw.config import CONFIGS, RTL, EngineConfig
 from bitwright.hw.netlist import LogicPath, deepest_paths
 from bitwright.hw.resources import DEVICES, Budget, Resources, estimate_units, problems, unit_parameters
 
-#: LUTs that a cell takes: those of distributed RAM, shift registers and, on ECP5, carry chains as well.
+#: LUTs that a cell takes: those of distributed RAM, shift registers and, on ECP5 and Gowin, carry chains as well. No
+#: other cell can be where a distributed RAM of Gowin lies, in eight LUTs.
 _LUTS = {
     "RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2, "RAM64X1D": 2, "RAM128X1D": 4,
     "RAM256X1D": 8, "RAM32M": 4, "RAM64M": 4, "RAM32M16": 8, "RAM64M8": 8, "RAM512X1S": 8, "SRL16E": 1, "SRLC32E": 1,
     "LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1, "LUT5": 1, "LUT6": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6,
+    "ALU": 1, "RAM16SDP4": 8,
 }  # fmt: skip
 
 
@@ -64,8 +66,9 @@ def count(cells: dict[str, int]) -> Resources:
     unknown = [k for k in memories if k not in _LUTS]
     if unknown:
         raise BackendError(f"yosys made cells of unknown size: {', '.join(unknown)}; add them to hw/synthesize.py")
-    lut, ff = sum(n * _LUTS.get(k, 0) for k, n in cells.items()), total("FD") + total("TRELLIS_FF")
-    dsp, halves = total("DSP48") + total("MULT18X18D"), 2 * total("RAMB36") + total("RAMB18") + total("DP16KD")
+    lut, ff = sum(n * _LUTS.get(k, 0) for k, n in cells.items()), total("FD") + total("TRELLIS_FF") + total("DFF")
+    dsp, halves = total("DSP48") + total("MULT18X18"), 2 * total("RAMB36") + total("RAMB18") + total("DP16KD")
+    halves += total("DPX9B") + total("SDPX9B")
     return Resources(dsp, halves, total("URAM288"), (lut, lut), (ff, ff))
 
 
@@ -88,10 +91,10 @@ def run_yosys(script: str, folder: Path, timeout: float) -> None:
 def synthesize_module(
     top: str, parameters: dict[str, int], family: str, *, levels: bool = False, timeout: float = 3600
 ) -> Measured:
-    """One module of hw/rtl through synth_xilinx or synth_ecp5.
+    """One module of hw/rtl through synth_xilinx, synth_ecp5 or synth_gowin.
 
     Args:
-        family: of synth_xilinx, "xc7" or "xcup"; or "ecp5". levels: also look for the deepest logic. timeout: seconds.
+        family: of synth_xilinx, "xc7" or "xcup"; or "ecp5", "gowin". levels: also the deepest logic. timeout: seconds.
 
     Raises ToolMissingError, BackendError.
     """
@@ -101,6 +104,8 @@ def synthesize_module(
     statistics_of = "stat -json -tech xilinx"
     if family == "ecp5":
         run, statistics_of = f"synth_ecp5 -abc9 -top {top}", "stat -json"
+    if family == "gowin":
+        run, statistics_of = f"synth_gowin -family gw2a -no-rw-check -noiopads -top {top}", "stat -json"
     script = (
         f"read_verilog -sv -I rtl rtl/*.sv; hierarchy -check -top {top}{chparam}; {run}; "
         f"tee -q -o stat.json {statistics_of}"

@@ -185,6 +185,8 @@ class ProgramMachine:
     def _array(self, f: Fields) -> None:
         config = self.config
         oy, ox = self._grid(f)
+        if f["SUM"] and config.dw:
+            raise SimulationError(f"PW sums in a build without a depthwise unit only: {f}")
         width = config.pairs if f["W8"] else 2 * config.pairs
         steps = f["KH"] * f["KW"] * f["PLANES"]
         index = (f["WEIGHT_BASE"] + np.arange(f["SUBS"] * steps)) % config.weight_depth
@@ -199,18 +201,23 @@ class ProgramMachine:
         step = 0
         for i in range(f["KH"]):
             for j in range(f["KW"]):
-                for base in self._table("PW", f["IN_TABLE"], f["PLANES"]):
+                for p, base in enumerate(self._table("PW", f["IN_TABLE"], f["PLANES"])):
                     y = f["IY0"] + oy * f["STRIDE_Y"] + i * f["DILATION_Y"]
                     x = f["IX0"] + ox * f["STRIDE_X"] + j * f["DILATION_X"]
-                    a, _ = self._tap(f, base, y, x)
+                    second = f["SUM"] and p % 2
+                    a, _ = self._tap(f | {"ACT_SIGNED": f["SECOND_SIGNED"]} if second else f, base, y, x)
                     flat = a.reshape(-1, LANES).astype(np.float64) @ w[:, step].transpose(1, 0, 2).reshape(LANES, -1)
                     acc += flat.astype(np.int64).reshape(acc.shape)
                     step += 1
         channels = f["SUBS"] * width
         entries = (f["CONST_BASE"] * config.requant_lanes + np.arange(channels)) % len(self.pw_const)
         m, c = self._constants(self.pw_const[entries])
-        y8 = self._requantize(f, acc.reshape(f["OH"], f["OW"], channels) * m + c)
-        y8 = np.pad(y8, ((0, 0), (0, 0), (0, -channels % LANES)))
+        v = acc.reshape(f["OH"], f["OW"], channels) * m
+        if f["SUM"]:  # of the halves of the columns, with the addend of the lower one
+            v = v.reshape(f["OH"], f["OW"], f["SUBS"], 2, config.pairs).sum(axis=3).reshape(*oy.shape, -1)
+            c = c.reshape(f["SUBS"], 2, config.pairs)[:, 0].reshape(-1)
+        y8 = self._requantize(f, v + c)
+        y8 = np.pad(y8, ((0, 0), (0, 0), (0, -y8.shape[2] % LANES)))
         for word, base in enumerate(self._table("PW", f["OUT_TABLE"], y8.shape[2] // LANES)):
             if base == 0xFFFF:
                 continue

@@ -52,6 +52,17 @@ class Device(enum.StrEnum):
     auto = "auto"
     sim = "sim"
     pynq = "pynq"
+    remote = "remote"
+    served = "served"
+    uart = "uart"
+
+
+class Wait(enum.StrEnum):
+    """How the runtime waits for the end of a frame."""
+
+    auto = "auto"
+    interrupt = "interrupt"
+    poll = "poll"
 
 
 class BoardEngine(enum.StrEnum):
@@ -59,6 +70,22 @@ class BoardEngine(enum.StrEnum):
 
     program = "program"
     rtl = "rtl"
+
+
+DeviceOption = Annotated[
+    Device,
+    typer.Option(help="auto: the board if this is one, else sim. remote, served, uart: a board elsewhere (--address)."),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        "--url",
+        metavar="WHERE",
+        help="Of a board elsewhere. remote (PYNQ.remote): name or IP; served (bitwright serve): URL; uart: its port.",
+    ),
+]
+WaitOption = Annotated[Wait, typer.Option(help="For the end of a frame; auto: by interrupt where there is one.")]
 
 
 @app.command()
@@ -232,9 +259,9 @@ def build_(
 @app.command()
 def run(
     bundle: BundleDir,
-    device: Annotated[
-        Device, typer.Option(help="auto: the board if there is one, else the simulated one.")
-    ] = Device.auto,
+    device: DeviceOption = Device.auto,
+    address: Address = None,
+    wait: WaitOption = Wait.auto,
     input: Input = None,
     output: Annotated[
         list[str] | None, typer.Option("--output", metavar="[NAME=]y.npy", help="Where to write model outputs.")
@@ -255,20 +282,21 @@ def run(
     """Run a bundle through the host runtime, on a board or on the simulated board (docs/run.md)."""
     from bitwright.cli import run as commands
 
+    place = commands.Place(device.value, address, wait.value, engine.value)
     if self_test:
-        commands.self_test(bundle, device.value, engine.value, json)
+        commands.self_test(bundle, place, json)
     elif benchmark is not None:
-        commands.benchmark(bundle, device.value, engine.value, benchmark, json)
+        commands.benchmark(bundle, place, benchmark, json)
     else:
-        commands.run(bundle, device.value, engine.value, input or [], output or [], raw, force, json)
+        commands.run(bundle, place, input or [], output or [], raw, force, json)
 
 
 @app.command()
 def serve(
     bundle: BundleDir,
-    device: Annotated[
-        Device, typer.Option(help="auto: the board if there is one, else the simulated one.")
-    ] = Device.auto,
+    device: DeviceOption = Device.auto,
+    address: Address = None,
+    wait: WaitOption = Wait.auto,
     host: Annotated[str, typer.Option(help="Address to listen on; anyone who reaches it may use it.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any free one.")] = 8080,
     queue: Annotated[int, typer.Option(min=1, help="Requests that may wait; others are told to come back.")] = 16,
@@ -276,7 +304,7 @@ def serve(
     """Serve frames over HTTP: POST an .npy to /run (docs/run.md)."""
     from bitwright.cli import run as commands
 
-    commands.serve(bundle, device.value, host, port, queue)
+    commands.serve(bundle, commands.Place(device.value, address, wait.value), host, port, queue)
 
 
 DataDir = Annotated[Path | None, typer.Option("--data", metavar="FOLDER", help="Where the data of the task lie.")]

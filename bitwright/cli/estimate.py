@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bitwright.cli.files import backend_options, parse_shapes
-from bitwright.errors import BackendError
 
 
 def estimate(model: Path, board: str, backend: str, options: Sequence[str], shapes: Sequence[str], json: bool) -> None:
@@ -26,10 +25,7 @@ def estimate(model: Path, board: str, backend: str, options: Sequence[str], shap
     target, tool = load_board(board), load_backend(backend)
     chosen = tool.options(backend_options(None, options))
     graph = import_model(model, parse_shapes(shapes))
-    report = tool.supports(graph, chosen)
-    if not report.accepted:
-        lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in report.refused)
-        raise BackendError(f"{model}: the backend {backend} refuses {len(report.refused)} nodes:{lines}")
+    tool.supports(graph, chosen).require(model)
     figures = dict(tool.estimate(graph, chosen, target))
     if json:
         print(json_module.dumps({"model": str(model), "board": board, **figures}))

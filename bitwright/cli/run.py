@@ -8,6 +8,7 @@ from __future__ import annotations
 import json as json_module
 import signal
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +17,51 @@ from bitwright.cli.files import UsageError
 from bitwright.host import Accelerator, load_bundle
 from bitwright.host.convert import from_integers
 
+#: Devices that need an address: the runtime's name of it, and an example.
+ADDRESSES = {
+    "remote": ("address", "192.168.2.99"), "served": ("address", "http://192.168.2.99:8080"),
+    "uart": ("port", "/dev/ttyUSB0"),
+}  # fmt: skip
 
-def load(folder: Path, device: str, engine: str) -> Accelerator:
-    """A bundle on a device. engine: what is behind the simulated board's registers, 'program' or 'rtl'."""
-    bundle = load_bundle(folder)
-    if engine == "rtl" and (device == "pynq" or bundle.manifest["transport"]["kind"] != "engine"):
-        raise UsageError("--engine rtl: only bundles of the engine on the simulated board (--device sim)")
-    options: dict[str, Any] = {"engine": engine} if engine == "rtl" else {}
-    return Accelerator.load(bundle, device="sim" if options else device, **options)
+
+@dataclass(frozen=True)
+class Place:
+    """Where to run.
+
+    Attributes:
+        device: of `host.devices.base.DEVICES`. address: of a board that is connected, for ADDRESSES.
+        wait: of `host.waiting.WAITS`. engine: what is behind the simulated board's registers, 'program' or 'rtl'.
+    """
+
+    device: str
+    address: str | None
+    wait: str
+    engine: str = "program"
+
+    def load(self, folder: Path) -> Accelerator:
+        """A bundle there. Raises UsageError for options that exclude each other."""
+        bundle = load_bundle(folder)
+        options: dict[str, Any] = {}
+        device = self.device
+        if self.engine == "rtl":
+            if device not in ("auto", "sim") or bundle.manifest["transport"]["kind"] != "engine":
+                raise UsageError("--engine rtl: only bundles of the engine on the simulated board (--device sim)")
+            device, options = "sim", {"engine": "rtl"}
+        if device in ADDRESSES:
+            name, example = ADDRESSES[device]
+            if self.address is None:
+                raise UsageError(f"--device {device}: say where the board is: --address {example}")
+            options[name] = self.address
+        elif self.address is not None:
+            raise UsageError(f"--address {self.address}: only with --device {' or '.join(ADDRESSES)}")
+        return Accelerator.load(bundle, device, wait=self.wait, **options)
 
 
 def run(
-    folder: Path, device: str, engine: str, inputs: Sequence[str], outputs: Sequence[str], raw: bool, force: bool,
-    json: bool,
-) -> None:  # fmt: skip
+    folder: Path, place: Place, inputs: Sequence[str], outputs: Sequence[str], raw: bool, force: bool, json: bool
+) -> None:
     """Run the host runtime."""
-    with host_errors(), load(folder, device, engine) as net:
+    with host_errors(), place.load(folder) as net:
         x, _ = integers_of_files(net.bundle, inputs)
         with progress_bar(net.device.name, json) as progress:
             q = net.run_integers(x, progress)
@@ -40,9 +70,9 @@ def run(
     report_outputs(f"device {name}", y, outputs, force, json)
 
 
-def self_test(folder: Path, device: str, engine: str, json: bool) -> None:
+def self_test(folder: Path, place: Place, json: bool) -> None:
     """Golden vectors, by equality."""
-    with host_errors(), load(folder, device, engine) as net:
+    with host_errors(), place.load(folder) as net:
         net.self_test()
         frames, name = net.bundle.manifest["golden"]["frames"], net.device.name
     if json:
@@ -51,18 +81,18 @@ def self_test(folder: Path, device: str, engine: str, json: bool) -> None:
         print(f"device {name}: {frames} golden frames, every integer equal")
 
 
-def benchmark(folder: Path, device: str, engine: str, frames: int, json: bool) -> None:
+def benchmark(folder: Path, place: Place, frames: int, json: bool) -> None:
     """Times of every stage."""
-    with host_errors(), load(folder, device, engine) as net:
+    with host_errors(), place.load(folder) as net:
         found = net.benchmark(frames)
     print(json_module.dumps(found.as_dict()) if json else found)
 
 
-def serve(folder: Path, device: str, host: str, port: int, queue: int) -> None:
+def serve(folder: Path, place: Place, host: str, port: int, queue: int) -> None:
     """Serve frames until interrupted."""
     from bitwright.host.server import FrameServer
 
-    with host_errors(), load(folder, device, "program") as net:
+    with host_errors(), place.load(folder) as net:
         try:
             server = FrameServer(net, (host, port), queue)
         except OSError as error:

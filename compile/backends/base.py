@@ -39,6 +39,12 @@ class Report:
         """The backend takes the whole graph."""
         return not self.refused
 
+    def require(self, model: str | Path) -> None:
+        """Raise BackendError naming the model file and every node that is not taken, unless all are."""
+        if not self.accepted:
+            lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in self.refused)
+            raise BackendError(f"{model}: the backend {self.backend} refuses {len(self.refused)} nodes:{lines}")
+
 
 @dataclass(frozen=True)
 class Transport:

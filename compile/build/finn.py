@@ -76,9 +76,6 @@ def _finn(job: Job) -> None:
 def _results(job: Job, name: str) -> None:
     bit, hwh = (job.folder / "finn" / f"{BITFILE}.{kind}" for kind in ("bit", "hwh"))
     cells = read_address_map(hwh)
-    masters = [n for n in cells if n.startswith(("idma", "odma"))]
-    if len(masters) != 2:
-        raise BuildError(f"{hwh}: FINN's two DMA cores idma and odma are expected, the design has {sorted(cells)}")
     reports = job.folder / "finn" / REPORTS
     job.facts["timing"] = check_timing(read_timing(reports / "post_route_timing.rpt"), float(job.manifest["clock_mhz"]))
     job.facts["resources"] = json.loads((reports / "post_synth_resources.json").read_text(encoding="utf-8"))
@@ -86,9 +83,13 @@ def _results(job: Job, name: str) -> None:
     driver = job.folder / "finn" / DRIVER
     words = json.loads((job.project / STREAMS).read_text(encoding="utf-8"))
     try:
-        job.facts["finn"] = {"streams": words, **check_driver(driver, words)}
+        found = check_driver(driver, words)
     except BackendError as error:
         raise BuildError(str(error)) from None
+    cores = sorted(c for side in found["cores"].values() for c in side.values())
+    if sorted(n for n in cells if n.startswith(("idma", "odma"))) != cores:
+        raise BuildError(f"{hwh}: FINN's DMA cores {', '.join(cores)} are expected, the design has {sorted(cells)}")
+    job.facts["finn"] = {"streams": words, **found}
     by = f"FINN {job.tools['finn'][:12]}, {job.tools['vivado']}"
     archive = shutil.make_archive(str(job.folder / "finn-driver"), "zip", driver.parent)
     job.give("driver", Path(archive), "finn-driver.zip", made="built", by=by)

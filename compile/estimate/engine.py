@@ -13,7 +13,7 @@ from bitwright.compile.estimate.report import Estimate, LayerEstimate, Span, Usa
 from bitwright.compile.ir import Graph
 from bitwright.compile.ir.ops.base import weight_width
 from bitwright.hw.config import LANES, EngineConfig
-from bitwright.hw.resources import Resources
+from bitwright.hw.resources import SERIAL_SHELL, Resources
 from bitwright.hw.resources import estimate as resources_of
 
 ERRORS = {
@@ -32,8 +32,16 @@ UNKNOWN = {
 
 
 def usage_of(config: EngineConfig, family: str | None = None) -> Usage:
-    """Resources of a build. family: 'xc7' or 'xcup', None: of the configuration's own device."""
-    r: Resources = resources_of(config, family)
+    """Resources of a build. family: of `hw.resources`, None: of the configuration's own device."""
+    return _usage(resources_of(config, family))
+
+
+def shell_usage() -> Usage:
+    """What stands around the engine on a board without a processor."""
+    return _usage(SERIAL_SHELL)
+
+
+def _usage(r: Resources) -> Usage:
     return Usage(Span.exact(r.dsp), Span.exact(r.bram18), Span.exact(r.uram), Span(*r.lut), Span(*r.ff))
 
 

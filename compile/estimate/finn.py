@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from bitwright.compile.backends.finn.buffers import Buffer, fifos, skip_buffers, words
 from bitwright.compile.backends.finn.estimate import KIND
 from bitwright.compile.backends.finn.layers import DepthwiseUnit, Folding, MatrixUnit, Resources
 from bitwright.compile.backends.finn.network import Network
@@ -19,7 +20,8 @@ ERRORS = {
     "interval_cycles": "equal to FINN's own estimate (docs/finn.md); FINN states no error of that",
     "latency_cycles": "FINN's pessimistic sum over the longest path, without overlap",
     "fps": "as interval_cycles, at the clock that is asked for",
-    "dsp": "FINN's own estimate, a lower bound", "bram18": "FINN's own estimate, without the streams between layers",
+    "dsp": "FINN's own estimate, a lower bound",
+    "bram18": "FINN's own estimate; FIFOs of skipped branches as a range, see docs/estimates.md",
     "uram": "as bram18", "lut": "FINN's own estimate, a lower bound: layers without a formula are not in it",
     "dram_bytes": "exact for the streams of the model's inputs and outputs",
     "energy_nj": "a proxy to rank designs, see compile/estimate/energy.py; no measurement",
@@ -30,6 +32,13 @@ def usage_of(r: Resources) -> Usage:
     """FINN's estimate; flip-flops are not in it, and LUTs only where FINN has a formula."""
     lut = None if "LUT" in r.unknown and not r.lut else Span.exact(r.lut)
     return Usage(Span.exact(r.dsp), Span.exact(r.bram18), Span.exact(r.uram), lut, None)
+
+
+def buffer_usage(buffers: Sequence[Buffer], net: Network, folding: Folding, layer: int) -> Usage:
+    """FIFOs of skipped branches in front of a layer; a deeper one may lie in block RAM and take fewer LUTs."""
+    pair = fifos(buffers, net, folding, layer)
+    blocks, luts = sorted(r.bram18 for r in pair), sorted(r.lut for r in pair)
+    return Usage(bram18=Span(*blocks), lut=Span(*luts))
 
 
 def estimate(
@@ -64,17 +73,22 @@ def estimate(
     silent = sorted({layer.op for layer in net.layers if "LUT" in layer.resources(Folding()).unknown})
     unknown = {
         "ff": "FINN estimates no flip-flops",
-        "shell": "DMA, FIFOs and width converters between the layers are not in FINN's estimate",
+        "shell": "DMA, width converters and FIFOs other than those of skipped branches are not in the estimate",
     }
     if silent:
         unknown["layers.lut"] = f"FINN has no formula for {', '.join(silent)}; the sum leaves them out"
+    buffers, held = skip_buffers(lowered, net), {}
+    for buffer in buffers:
+        depth, most, width = words(buffer, net, foldings[net.names[buffer.layer]])
+        held[f"{net.names[buffer.layer]}.{buffer.operand}"] = {"depth": [depth, most], "bits": width}
+    kept = [buffer_usage(buffers, net, foldings[net.names[k]], k) for k in {b.layer for b in buffers}]
     known = [Usage(u.dsp, u.bram18, u.uram, u.lut or Span(0, 0), None) for e in layers if (u := e.usage) is not None]
     slowest = max(range(len(cycles)), key=lambda k: cycles[k])
     interval, dram = max(floor, cycles[slowest]), (into + out) // 8
     return Estimate(
         "finn", KIND, clock_mhz, interval, max(net.latency(cycles), interval), clock_mhz * 1e6 / interval, macs, dram,
-        energy_nj(products, macs, int(moved), dram), total([*known, Usage(ff=None)]), tuple(layers), ERRORS, unknown,
-        {"binds": net.names[slowest] if cycles[slowest] >= floor else "dma"},
+        energy_nj(products, macs, int(moved), dram), total([*known, *kept, Usage(ff=None)]), tuple(layers), ERRORS,
+        unknown, {"binds": net.names[slowest] if cycles[slowest] >= floor else "dma", "skip_buffers": held},
     )  # fmt: skip
 
 

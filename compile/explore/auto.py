@@ -105,7 +105,7 @@ def nearest(graph: Graph, board: Board, backend: str, options: Mapping[str, Any]
     except BackendError:
         return []
     boards = [load_board(n) for n in board_names() if n != board.name]
-    for other in sorted((b for b in boards if b.family in engine.FAMILIES), key=lambda b: b.resources.lut):
+    for other in sorted((b for b in boards if b.ps != "none"), key=lambda b: b.resources.lut):
         problem = replace(design.problem, budget=budget(other))
         if lacking(least(problem, [range(len(s.options)) for s in problem.slots]), other):
             continue

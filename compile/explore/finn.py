@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""PE and SIMD of every layer of a FINN project, with the width converters between them."""
+"""PE and SIMD of every layer of a FINN project, with width converters between them and FIFOs of skipped branches."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from itertools import product
 from typing import Any
 
 from bitwright.boards import Board
+from bitwright.compile.backends.finn.buffers import skip_buffers
 from bitwright.compile.backends.finn.estimate import prepare
 from bitwright.compile.backends.finn.folding import Option as FinnOption
 from bitwright.compile.backends.finn.folding import folding_options
 from bitwright.compile.backends.finn.layers import Folding
 from bitwright.compile.backends.finn.network import Network
 from bitwright.compile.backends.finn.options import FinnOptions
-from bitwright.compile.estimate import RESOURCES, Estimate
+from bitwright.compile.estimate import RESOURCES, Estimate, Usage
+from bitwright.compile.estimate.finn import buffer_usage, stream_bits, usage_of
 from bitwright.compile.estimate.finn import estimate as estimate_of
-from bitwright.compile.estimate.finn import stream_bits, usage_of
 from bitwright.compile.explore.dataflow import Design
 from bitwright.compile.explore.found import budget
 from bitwright.compile.explore.problem import Link, Option, Problem, Slot, Vector
@@ -49,10 +50,14 @@ def design(graph: Graph, board: Board, options: FinnOptions, risk: str) -> Desig
     clock = options.clock_mhz or board.clock_mhz
     units = net.units()
     ways = [folding_options([net.layers[k] for k in unit]) for unit in units]
+    buffers = skip_buffers(lowered, net)
     slots = tuple(
-        Slot(net.names[unit[-1]], tuple(Option(o.cycles, usage_of(o.resources).vector(risk), o) for o in found))
+        Slot(net.names[unit[-1]], tuple(
+            Option(o.cycles, _sum(usage_of(o.resources), buffer_usage(buffers, net, o.foldings[-1], unit[-1]), risk), o)
+            for o in found
+        ))
         for unit, found in zip(units, ways, strict=True)
-    )
+    )  # fmt: skip
     links = _links(net, units, ways)
     floor = -(-max(stream_bits(graph)) // board.axi_hp_bits)
     problem = Problem(slots, RESOURCES, budget(board), (0,) * len(RESOURCES), floor, links)
@@ -77,6 +82,10 @@ def design(graph: Graph, board: Board, options: FinnOptions, risk: str) -> Desig
         return {**asked, "layers": layers}
 
     return Design("finn", board, problem, clock, estimate, config)
+
+
+def _sum(own: Usage, fifos: Usage, risk: str) -> Vector:
+    return tuple(a + b for a, b in zip(own.vector(risk), fifos.vector(risk), strict=True))
 
 
 def _links(net: Network, units: Sequence[tuple[int, ...]], ways: Sequence[Sequence[FinnOption]]) -> tuple[Link, ...]:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx.reference import ReferenceEvaluator
 
 from bitwright.compile.frontend.emit import common_unit
 from bitwright.compile.frontend.values import Const, Item, Refuse, scalar
@@ -36,6 +35,8 @@ def evaluate(node: onnx.NodeProto, items: tuple[Item | None, ...], opset: int) -
 
 
 def _run(node: onnx.NodeProto, data: list[NDArray[Any] | None], opset: int) -> list[NDArray[Any]]:
+    from onnx.reference import ReferenceEvaluator  # takes longer to import than most models have constants to fold
+
     feeds = {n: d for n, d in zip(node.input, data, strict=True) if n and d is not None}
     try:
         results = ReferenceEvaluator(node, opsets={"": opset}).run(None, feeds)

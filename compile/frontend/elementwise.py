@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from bitwright.compile.frontend.emit import finite
+from bitwright.compile.frontend.emit import finite, finite_ratios
 from bitwright.compile.frontend.products import multiply_values
 from bitwright.compile.frontend.registry import Call, handles
 from bitwright.compile.frontend.values import (
@@ -25,8 +25,8 @@ from bitwright.compile.frontend.values import (
     scalar,
 )
 from bitwright.compile.ir import IntType
-from bitwright.compile.ir.exact import sqrt_fraction
-from bitwright.compile.ir.types import FractionArray, fractions
+from bitwright.compile.ir.exact import Ratios
+from bitwright.compile.ir.types import FractionArray
 
 
 def _sides(call: Call) -> tuple[Item, Const | None, bool]:
@@ -191,21 +191,20 @@ def batch_normalization(call: Call) -> Value:
     v = call.value()
     axis = len(v.shape) - 1 if call.channels_last else 1
     names = ("gamma", "beta", "mean", "variance")
-    gamma, beta, mean, var = (finite(call.const(i + 1, n), n).reshape(-1) for i, n in enumerate(names))
+    gamma, beta, mean, var = (finite_ratios(call.const(i + 1, n), n) for i, n in enumerate(names))
     if call.attr("training_mode", 0):
         raise Refuse("training_mode is set; export the model in evaluation mode")
-    epsilon = Fraction(np.float32(call.attr("epsilon", 1e-5)).item())
+    var = var + Ratios.of([np.float32(call.attr("epsilon", 1e-5)).item()])
     channels = v.shape[axis]
-    if any(p.size not in (1, channels) for p in (gamma, beta, mean, var)):
+    if any(len(p) not in (1, channels) for p in (gamma, beta, mean, var)):
         raise Refuse(f"its parameters do not fit {channels} channels")
-    bad = next((x for x in var if x + epsilon <= 0), None)
+    bad = next((n / d for n, d in zip(var.num, var.den, strict=True) if n <= 0), None)
     if bad is not None:
-        raise Refuse(f"the variance holds {float(bad)}; variance + epsilon must be positive")
-    roots = [sqrt_fraction(x + epsilon) for x in var]
-    factor = gamma / fractions([r for r, _ in roots])
-    v = call.emitter.channel_last(v, axis)
-    v = v.plus(-mean).times(factor).plus(beta)
-    return replace(v, inexact=v.inexact or not all(exact for _, exact in roots))
+        raise Refuse(f"the variance holds {bad} with epsilon added; it must be positive")
+    root, exact = var.sqrt()
+    factor = gamma / root
+    v = call.emitter.channel_last(v, axis).affine(factor, beta - mean * factor)
+    return replace(v, inexact=v.inexact or not exact)
 
 
 @handles("Identity", "Dropout")

@@ -23,6 +23,7 @@ from bitwright.compile.frontend.values import (
     scalar,
 )
 from bitwright.compile.ir import GraphBuilder, IntType, Tensor
+from bitwright.compile.ir.exact import Ratios
 from bitwright.compile.ir.graph import GraphError
 from bitwright.compile.ir.ops import Add, Node, PermuteChannels, Requantize, Reshape, Threshold, Transpose
 from bitwright.compile.ir.requant import NotExactError, round_ratio, synthesize, synthesize_sum
@@ -58,12 +59,16 @@ class Emitter:
 
     # Ranges and clamps ------------------------------------------------------------------------------------------
 
-    def bounds(self, v: Value) -> tuple[FractionArray, FractionArray]:
-        """Exact worst case of the unclamped sum, per channel where anything is."""
-        lo, hi = v.offset, v.offset
+    def bounds(self, v: Value, channels: slice = slice(None)) -> tuple[FractionArray, FractionArray]:
+        """Exact worst case of the unclamped sum, per channel where anything is; of some channels."""
+
+        def pick(x: FractionArray) -> FractionArray:
+            return x[channels] if x.ndim else x
+
+        lo = hi = pick(v.offset)
         for name, coef in v.terms:
             t = self.tensor(name)
-            ends = (fractions(t.lo) * coef, fractions(t.hi) * coef)
+            ends = (fractions(pick(t.lo)) * pick(coef), fractions(pick(t.hi)) * pick(coef))
             lo, hi = lo + np.minimum(*ends), hi + np.maximum(*ends)
         return np.asarray(lo, object), np.asarray(hi, object)
 
@@ -71,10 +76,12 @@ class Emitter:
         """Drop clamps that no value reaches."""
         if not v.clamped:
             return v
-        lo, hi = self.bounds(v)
-        if np.all(v.lo <= lo) and np.all(v.hi >= hi):
-            return replace(v, lo=scalar(-INF), hi=scalar(INF))
-        return v
+        for channels in (slice(0, 1), slice(None)):  # nearly always the first channel shows that a clamp is needed
+            lo, hi = self.bounds(v, channels)
+            low, high = (x[channels] if x.ndim else x for x in (v.lo, v.hi))
+            if not (np.all(low <= lo) and np.all(high >= hi)):
+                return v
+        return replace(v, lo=scalar(-INF), hi=scalar(INF))
 
     # Layout -----------------------------------------------------------------------------------------------------
 
@@ -238,13 +245,14 @@ class Emitter:
         lo, hi = itype.lo if lo is None else lo, itype.hi if hi is None else hi
         v = self.settle(v)
         ends = [self._clamp_ends(end, scale, zero, rounding, lo, hi, offset) for end in (v.lo, v.hi)]
-        coefs = [np.atleast_1d(c / scale) for _, c in v.terms]
-        b = np.atleast_1d(v.offset / scale + zero)
         try:
             if len(v.terms) == 1:
-                t = self.tensor(v.terms[0][0])
-                s = synthesize(coefs[0], b, rounding, ends[0], ends[1], t, itype, offset, v.inexact)
+                ((name, coef),), unit = v.terms, Ratios.of(scale)
+                t, addend = self.tensor(name), Ratios.of(v.offset) / unit + Ratios.of(zero)
+                s = synthesize(Ratios.of(coef) / unit, addend, rounding, ends[0], ends[1], t, itype, offset, v.inexact)
                 return self.emit(s.cls, t.name, **s.fields).name
+            coefs = [np.atleast_1d(c / scale) for _, c in v.terms]
+            b = np.atleast_1d(v.offset / scale + zero)
             try:
                 tensors = [self.tensor(n) for n, _ in v.terms]
                 found = synthesize_sum(coefs, b, rounding, ends[0], ends[1], tensors, itype, offset, v.inexact)
@@ -329,6 +337,13 @@ def finite(constant: Const, what: str) -> FractionArray:
         bad = constant.data[~np.isfinite(constant.data)].flat[0]
         raise Refuse(f"{what} holds {bad}; it must be finite")
     return constant.exact()
+
+
+def finite_ratios(constant: Const, what: str) -> Ratios:
+    """`finite` of all values, in one dimension."""
+    if constant.q is None and np.isfinite(constant.data).all():
+        return Ratios.of(constant.data)
+    return Ratios.of(finite(constant, what))
 
 
 def regrouped(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:

@@ -47,11 +47,17 @@ NP_ROUND: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 
 def positive(const: Const, what: str) -> FractionArray:
     """A scale: finite and > 0."""
-    scale = finite(const, what)
-    bad = next((s for s in scale.flat if s <= 0), None)
+    check_positive(const, what)
+    return finite(const, what)
+
+
+def check_positive(const: Const, what: str) -> None:
+    """Refuse a scale that is not finite and > 0."""
+    if const.data.dtype.kind in "fiu" and np.isfinite(const.data).all() and (const.data > 0).all():
+        return
+    bad = next((s for s in finite(const, what).flat if s <= 0), None)
     if bad is not None:
         raise Refuse(f"{what} is {float(bad)}, it must be positive")
-    return scale
 
 
 def bit_width(call: Call, i: int) -> int:
@@ -85,10 +91,12 @@ def quant(call: Call) -> Value | Const:
     if rounding not in NP_ROUND:
         raise Refuse(f"rounding mode {rounding} is unknown; qonnx has {', '.join(NP_ROUND)}")
     scale_const, zero_const = call.const(1, "the scale"), call.const(2, "the zero point")
-    scale, zero = positive(scale_const, "the scale"), finite(zero_const, "the zero point")
+    check_positive(scale_const, "the scale")
+    zero = finite(zero_const, "the zero point")
     item = call.item(0)
     if isinstance(item, Const):
         return _quant_const(call, item, scale_const, zero_const, bits, signed, narrow, rounding)
+    scale = finite(scale_const, "the scale")
     if bits == 1 and signed:
         return _bipolar(call, call.value(), scale, zero)
     lo, hi = integer_range(bits, signed, narrow)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.compile.ir import HostOp
+from bitwright.compile.ir.exact import Ratios
 from bitwright.compile.ir.types import FractionArray, IntArray, fractions
 
 INF = float("inf")
@@ -136,14 +137,28 @@ class Value:
 
     def plus(self, constant: FractionArray) -> Value:
         """Add a constant per channel."""
-        return self.with_map(self.terms, self.offset + constant, self.lo + constant, self.hi + constant)
+        lo, hi = (end if self._unclamped else end + constant for end in (self.lo, self.hi))
+        return self.with_map(self.terms, self.offset + constant, lo, hi)
 
     def times(self, factor: FractionArray) -> Value:
         """Multiply by a constant per channel."""
         terms = [(name, c * factor) for name, c in self.terms]
-        ends = [np.frompyfunc(_product, 2, 1)(end, factor) for end in (self.lo, self.hi)]
-        lo, hi = np.minimum(*ends), np.maximum(*ends)
+        lo, hi = self.lo, self.hi
+        if not (self._unclamped and all(factor.flat)):
+            ends = [np.frompyfunc(_product, 2, 1)(end, factor) for end in (lo, hi)]
+            lo, hi = np.minimum(*ends), np.maximum(*ends)
         return self.with_map(terms, self.offset * factor, lo, hi)
+
+    def affine(self, factor: Ratios, constant: Ratios) -> Value:
+        """Multiply by a constant per channel and add one."""
+        if not (self._unclamped and all(factor.num)):
+            return self.times(factor.fractions()).plus(constant.fractions())
+        terms = [(name, (Ratios.of(c) * factor).fractions()) for name, c in self.terms]
+        return self.with_map(terms, (Ratios.of(self.offset) * factor + constant).fractions(), self.lo, self.hi)
+
+    @property
+    def _unclamped(self) -> bool:
+        return not self.lo.ndim and not self.hi.ndim and self.lo[()] == -INF and self.hi[()] == INF
 
     def clamp(self, lo: FractionArray, hi: FractionArray) -> Value:
         """Clip: composes with the clamps that are there."""

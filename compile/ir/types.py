@@ -84,11 +84,11 @@ class Affine:
 
 def fractions(values: Any) -> FractionArray:
     """Exact fractions of ints, floats (every float is a dyadic rational) or fractions; keeps the shape."""
-    array: FractionArray = np.asarray(values, dtype=object)
+    array = np.asarray(values)
     out = np.empty(array.shape, dtype=object)
-    for i in np.ndindex(array.shape):
-        v: Any = array[i]
-        out[i] = v if isinstance(v, Fraction) else Fraction(v.item() if isinstance(v, np.generic) else v)
+    # tolist() makes Python's numbers of numpy's, but not of those in an object array
+    flat = [v.item() if isinstance(v, np.generic) else v for v in array.ravel().tolist()]
+    out.reshape(-1)[:] = [v if isinstance(v, Fraction) else Fraction(v) for v in flat]
     return out
 
 

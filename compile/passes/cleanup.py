@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
@@ -43,29 +42,29 @@ class CommonSubexpressions:
     ensures: ClassVar[frozenset[str]] = frozenset()
 
     def run(self, graph: Graph) -> tuple[Graph, bool]:
-        seen: dict[Hashable, str] = {}
+        seen: dict[tuple[str, tuple[str, ...]], list[Node]] = {}
         names: dict[str, str] = {}
         for node in graph.nodes:
-            inputs = tuple(names.get(n, n) for n in node.inputs)
-            key = (node.op, inputs, *(_hashable(getattr(node, f)) for f in _own_fields(node)))
-            if key in seen:
-                names[node.output] = seen[key]
+            alike = seen.setdefault((node.op, tuple(names.get(n, n) for n in node.inputs)), [])
+            first = next((other for other in alike if _same_fields(node, other)), None)
+            if first is not None:
+                names[node.output] = first.output
             else:
-                seen[key] = node.output
+                alike.append(node)
         if not names:
             return graph, False
         return alias(graph, names, graph.nodes), True
 
 
-def _own_fields(node: Node) -> list[str]:
-    return [f.name for f in fields(node) if f.name not in ("name", "inputs", "output", "source")]
+def _same_fields(a: Node, b: Node) -> bool:
+    own = [f.name for f in fields(a) if f.name not in ("name", "inputs", "output", "source")]
+    return all(_equal(getattr(a, f), getattr(b, f)) for f in own)
 
 
-def _hashable(value: Any) -> Hashable:
-    if isinstance(value, np.ndarray):
-        return value.shape, value.tobytes()
-    hashable: Hashable = value
-    return hashable
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    return bool(a == b)
 
 
 @dataclass(frozen=True)

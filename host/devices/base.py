@@ -42,6 +42,18 @@ class DeviceBuffer(Protocol):
     def free(self) -> None: ...
 
 
+class Interrupt(Protocol):
+    """The interrupts of one block. The pins are levels: the block holds one high until its driver clears the cause."""
+
+    def arm(self) -> None:
+        """Forget what came before, and let the next one through."""
+        ...
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until an interrupt comes after `arm` (True), or for so long on the device's clock (False)."""
+        ...
+
+
 class Device(Protocol):
     """A board with the bundle's bitstream loaded, real or simulated."""
 
@@ -53,6 +65,10 @@ class Device(Protocol):
 
     def parameters(self, kind: str) -> Mapping[str, str]:
         """Parameters that the block was built with (lower-case names of the .hwh), as far as they are known."""
+        ...
+
+    def interrupt(self, kind: str) -> Interrupt:
+        """Interrupts of the block, the same object every time. Raises DeviceError: why there are none."""
         ...
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
@@ -96,8 +112,7 @@ def allocate(device: Device, nbytes: int, what: str) -> DeviceBuffer:
 def wait_until(device: Device, ready: Callable[[], bool], timeout: float, expected: float = 0.0) -> bool:
     """Poll until ready (True) or until ``timeout`` seconds have passed (False).
 
-    The processor is given away between polls: nine tenths of the ``expected`` time first, then a sixteenth of what
-    has passed (20 us to 1 ms), so a result is found at most that share late.
+    The processor is given away between polls: nine tenths of the ``expected`` time first, then a `gap`.
     """
     start = device.now()
     if expected > 0:
@@ -106,11 +121,16 @@ def wait_until(device: Device, ready: Callable[[], bool], timeout: float, expect
         passed = device.now() - start
         if passed > timeout:
             return False
-        device.sleep(min(max(passed / 16, 20e-6), 1e-3))
+        device.sleep(gap(passed))
     return True
 
 
-DEVICES = ("auto", "sim", "pynq", "remote", "uart")
+def gap(passed: float) -> float:
+    """Seconds between two looks: a sixteenth of what has passed (20 us to 1 ms), so a result is found so much late."""
+    return min(max(passed / 16, 20e-6), 1e-3)
+
+
+DEVICES = ("auto", "sim", "pynq", "remote", "served", "uart")
 
 
 def open_device(bundle: Bundle, name: str, **options: Any) -> Device:
@@ -131,6 +151,10 @@ def open_device(bundle: Bundle, name: str, **options: Any) -> Device:
         from bitwright.host.devices.sim import open_simulated_board
 
         return open_simulated_board(bundle, **options)
+    if name == "served":
+        from bitwright.host.devices.served import ServedDevice
+
+        return ServedDevice(bundle, **options)
     if name == "uart":
         from bitwright.host.devices.uart import UartDevice
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Mapping
@@ -17,9 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.host.bundle import Bundle
-from bitwright.host.checks import check_board, check_clock, check_environment, check_files, find_block
+from bitwright.host.checks import check_board, check_clock, check_environment, check_files, find_block, find_interrupt
 from bitwright.host.devices.base import Mmio
+from bitwright.host.devices.uio import UioInterrupt
 from bitwright.host.errors import DeviceError
+
+#: Of PYNQ.remote's server, and how long to wait for it in seconds.
+REMOTE_PORT, REMOTE_PATIENCE = 7967, 5.0
 
 
 class PynqBuffer:
@@ -77,6 +82,7 @@ class PynqDevice:
     def _open(self, pynq: Any, bundle: Bundle, check_clock: bool, device: Any) -> None:
         """Args: device: of pynq; None: the active one."""
         self._pynq, self._device = pynq, device
+        self._interrupts: dict[str, UioInterrupt] = {}
         self._clock = float(bundle.manifest["clock_mhz"]) if check_clock else None
         self._overlay: Any = pynq.Overlay(str(self._bitstream), download=False, device=device)
         self.reload()
@@ -91,6 +97,19 @@ class PynqDevice:
         """Parameters of the block in the .hwh."""
         _, entry = find_block(kind, self._overlay.ip_dict, self._bitstream)
         return {str(k).lower(): str(v) for k, v in entry.get("parameters", {}).items()}
+
+    def interrupt(self, kind: str) -> UioInterrupt:
+        """Interrupts of the one block of that kind. Raises DeviceError: it is not connected so that pynq finds it."""
+        if kind not in self._interrupts:
+            block, _ = find_block(kind, self._overlay.ip_dict, self._bitstream)
+            controller, lines, irq = find_interrupt(block, self._overlay)
+            path = self._pynq.interrupt.get_uio_irq(irq)
+            if path is None:
+                raise DeviceError(f"the kernel has no UIO device for interrupt {irq}; use a PYNQ image")
+            entry = self._overlay.ip_dict[controller]
+            registers: Mmio = self._pynq.MMIO(entry["phys_addr"], entry["addr_range"], device=self._device)
+            self._interrupts[kind] = UioInterrupt(path, registers, lines)
+        return self._interrupts[kind]
 
     def allocate(self, nbytes: int) -> PynqBuffer:
         """Contiguous, cacheable memory. Raises MemoryError."""
@@ -138,7 +157,9 @@ class PynqDevice:
             check_clock(self._clock, float(self._pynq.Clocks.fclk0_mhz))
 
     def close(self) -> None:
-        """Let go of the overlay; the bitstream stays loaded, and pynq's device open for the next one."""
+        """Let go of interrupts and overlay; the bitstream stays loaded, and pynq's device open for the next one."""
+        while self._interrupts:
+            self._interrupts.popitem()[1].close()
         self._overlay = None
 
 
@@ -196,11 +217,13 @@ class RemoteDevice(PynqDevice):
                 f"device remote: pynq {pynq.__version__} has no PYNQ.remote; install 3.1.2 or newer"
             ) from None
         try:
+            # Where nothing listens gRPC would try again later and later, also for the next device of this process.
+            socket.create_connection((address, REMOTE_PORT), REMOTE_PATIENCE).close()
             remote: Any = remote_device.RemoteDevice(0, address)
-        except RuntimeError as error:
+        except (RuntimeError, OSError) as error:
             raise DeviceError(
-                f"device remote: no PYNQ.remote board answers at {address}, port 7967 ({error}); check address "
-                "and image"
+                f"device remote: no PYNQ.remote board answers at {address}, port {REMOTE_PORT} ({error}); check "
+                "address and image"
             ) from None
         if remote.arch == "armv7l" and int(pynq.__version__.split(".")[0]) >= 4:
             raise DeviceError(
@@ -221,6 +244,10 @@ class RemoteDevice(PynqDevice):
     def registers(self, kind: str) -> Mmio:
         """Registers of the one block of that kind. Raises DeviceError."""
         return _RemoteRegisters(super().registers(kind), self._lost)
+
+    def interrupt(self, kind: str) -> UioInterrupt:
+        """PYNQ.remote hands none over."""
+        raise DeviceError("PYNQ.remote has no interrupts")
 
     def allocate(self, nbytes: int) -> PynqBuffer:
         """As on the board. Raises MemoryError, which pynq does not."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bitwright.host.bundle import Bundle
-from bitwright.host.devices.base import Device, DeviceBuffer, Mmio
+from bitwright.host.devices.base import Device, DeviceBuffer, Interrupt, Mmio
 from bitwright.host.errors import DeviceError
 
 
@@ -32,6 +32,13 @@ class SimulatedDevice:
         """Parameters of the block, as a .hwh would tell them."""
         found: Mapping[str, str] = getattr(self.board.logic, "parameters", {})
         return found
+
+    def interrupt(self, kind: str) -> Interrupt:
+        """Interrupts of the design's block."""
+        if not self.board.logic.irqs:
+            raise DeviceError(f"the simulated design connects no interrupt of {kind}")
+        line: Interrupt = self.board.interrupts
+        return line
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         """A buffer whose view is the processor's cache. Raises MemoryError."""

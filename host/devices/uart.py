@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.host.bundle import Bundle
-from bitwright.host.devices.base import DeviceBuffer, Mmio
+from bitwright.host.devices.base import DeviceBuffer, Interrupt, Mmio
 from bitwright.host.errors import DeviceError
 
 REQUEST, ANSWER = 0xA5, 0x5A
@@ -277,6 +277,10 @@ class UartDevice:
     def parameters(self, kind: str) -> Mapping[str, str]:
         """None are known; the hash in register CONFIG tells a wrong build."""
         return {}
+
+    def interrupt(self, kind: str) -> Interrupt:
+        """The design only answers."""
+        raise DeviceError("a board behind a serial port sends nothing unasked")
 
     def allocate(self, nbytes: int) -> DeviceBuffer:
         """Memory of the design, in pages of 4096 bytes. Raises MemoryError."""

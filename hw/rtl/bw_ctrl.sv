@@ -11,11 +11,15 @@
 // A run ends in DRAIN: nothing new is announced on the bus and what is in flight is completed. FLUSH (16 cycles, longer
 // than any read of the activation memory) clears the units; it comes before every run and with every soft reset.
 // After an error only the units' control is stale, not the bus; a start meanwhile is kept until DRAIN is over.
+// DW: 0 where the build has no depthwise unit; its instructions and loads for it are bad instructions there, and sums
+// on the array where it has one. SMALL: 1: 4 instructions in the buffer; in front of a unit one and no queue.
 `default_nettype none
 `include "bw_isa.svh"
 module bw_ctrl #(
     parameter logic [31:0] CONFIG_HASH = 32'd0,
-    parameter int          MAX_BURST   = 16
+    parameter int          MAX_BURST   = 16,
+    parameter int          DW          = 1,
+    parameter int          SMALL       = 0
 ) (
     input  wire              clk_i,
     input  wire              rst_ni,
@@ -65,7 +69,7 @@ module bw_ctrl #(
 );
   localparam logic [2:0] IDLE = 3'd0, FLUSH = 3'd1, HEADER = 3'd2, RUN = 3'd3, DRAIN = 3'd4;
   localparam int FETCH = MAX_BURST < 16 ? MAX_BURST : 16;  // beats of a fetch burst
-  localparam int ROOM = 64;                                // beats of the instruction buffer
+  localparam int ROOM = SMALL != 0 ? 16 : 64;              // beats of the instruction buffer
 
   logic [2:0] state_q;
   logic [3:0] flush_q;
@@ -163,10 +167,12 @@ module bw_ctrl #(
   assign header_version = inst_q[31:0] == `BW_PROGRAM_MAGIC && inst_q[63:32] == `BW_ISA_VERSION;
   assign header_good    = header_seen && header_version && inst_q[95:64] == CONFIG_HASH;
   assign opcode         = inst_q[`BW_I_OPCODE];
-  assign target         = {opcode == `BW_OP_DW, opcode == `BW_OP_PW, opcode == `BW_OP_ST, opcode == `BW_OP_LD};
+  assign target         = {DW != 0 && opcode == `BW_OP_DW, opcode == `BW_OP_PW, opcode == `BW_OP_ST,
+                           opcode == `BW_OP_LD};
   assign to_end         = opcode == `BW_OP_END;
   assign known          = inst_q[`BW_I_MARKER] == `BW_MARKER && (target != 4'b0 || to_end) &&
-                          !(opcode == `BW_OP_LD && inst_q[`BW_MV_DEST] == 3'd7);
+                          !(opcode == `BW_OP_LD && inst_q[`BW_MV_DEST] > (DW != 0 ? 3'd6 : 3'd3)) &&
+                          !(DW != 0 && opcode == `BW_OP_PW && inst_q[`BW_PW_SUM]);
   // The last instruction must be END: a program without it would wait for ever.
   assign bad        = state_q == RUN && (inst_whole ? !known : left_q == 32'd0);
   assign queue_push = (state_q == RUN && inst_whole && known) ? target & ~queue_full : 4'b0;
@@ -196,10 +202,16 @@ module bw_ctrl #(
       logic [QW+15:0] q_data;
       logic [QW-1:0]  h_q;
       logic [15:0]    h_tag_q, count_q;
-      bw_fifo #(.W(QW + 16), .D(8)) u_queue (
-          .clk_i, .rst_ni, .clr_i(flush_o), .push_i(queue_push[u]), .data_i({inst_number_q, inst_q[QW-1:0]}),
-          .full_o(queue_full[u]), .pop_i(q_pop), .data_o(q_data), .valid_o(q_valid)
-      );
+      if (SMALL != 0) begin : g_direct  // the place in front is the only one
+        assign queue_full[u] = h_valid_q;
+        assign q_valid       = queue_push[u];
+        assign q_data        = {inst_number_q, inst_q[QW-1:0]};
+      end else begin : g_queue
+        bw_fifo #(.W(QW + 16), .D(8)) u_queue (
+            .clk_i, .rst_ni, .clr_i(flush_o), .push_i(queue_push[u]), .data_i({inst_number_q, inst_q[QW-1:0]}),
+            .full_o(queue_full[u]), .pop_i(q_pop), .data_o(q_data), .valid_o(q_valid)
+        );
+      end
       // Numbers of the instructions in work, oldest first: whom to name when the unit cannot say it.
       bw_fifo #(.W(16), .D(8)) u_tags (
           .clk_i, .rst_ni, .clr_i(flush_o), .push_i(started[u]), .data_i(h_tag_q), .full_o(tags_full),

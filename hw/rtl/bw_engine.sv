@@ -18,6 +18,8 @@ module bw_engine #(
     parameter int          AM_ULTRA        = 0,
     parameter int          AM_BLOCKS       = 4,
     parameter int          MUL18           = 0,
+    parameter int          DW              = 1,
+    parameter int          SMALL           = 0,
     parameter logic [31:0] CONFIG_HASH     = 32'd0
 ) (
     input  wire          clk_i,
@@ -154,7 +156,7 @@ module bw_engine #(
         (cmd_valid & cmd_ready) != 4'b0;
   end
 
-  bw_ctrl #(.CONFIG_HASH(CONFIG_HASH), .MAX_BURST(MAX_BURST)) u_ctrl (
+  bw_ctrl #(.CONFIG_HASH(CONFIG_HASH), .MAX_BURST(MAX_BURST), .DW(DW), .SMALL(SMALL)) u_ctrl (
       .clk_i, .rst_ni,
       .start_i(start), .reset_i(soft_reset), .clear_done_i(clear_done), .watchdog_i(watchdog),
       .base_i(base[27:0]), .size_i(size[31:0]),
@@ -184,7 +186,7 @@ module bw_engine #(
       .m_axi_rid, .m_axi_rdata, .m_axi_rresp, .m_axi_rlast, .m_axi_rvalid, .m_axi_rready
   );
 
-  bw_wr #(.MAX_BURST(MAX_BURST), .ADDR_W(ADDR_W)) u_wr (
+  bw_wr #(.MAX_BURST(MAX_BURST), .ADDR_W(ADDR_W), .SMALL(SMALL)) u_wr (
       .clk_i, .rst_ni, .flush_i(flush), .stop_i(stop), .idle_o(wr_idle), .base_i(base), .size_i(size),
       .cmd_valid_i(cmd_valid[1]), .cmd_ready_o(cmd_ready[1]), .cmd_i(cmd[512+:512]), .cmd_tag_i(cmd_tag[16+:16]),
       .done_o(unit_done[1]),
@@ -198,7 +200,7 @@ module bw_engine #(
   );
 
   bw_pw #(.PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH),
-          .ADDR_W(ADDR_W), .X_BITS(X_BITS), .MUL18(MUL18)) u_pw (
+          .ADDR_W(ADDR_W), .X_BITS(X_BITS), .MUL18(MUL18), .SUMS(DW != 0 ? 0 : 1), .SMALL(SMALL)) u_pw (
       .clk_i, .rst_ni, .flush_i(flush),
       .cmd_valid_i(cmd_valid[2]), .cmd_ready_o(cmd_ready[2]), .cmd_i(cmd[1024+:512]), .done_o(unit_done[2]),
       .rd_req_o(rd_req[0]), .rd_addr_o(rd_addr[0+:ADDR_W]), .rd_gnt_i(rd_gnt[0]), .rd_valid_i(rd_valid[0]),
@@ -209,23 +211,42 @@ module bw_engine #(
       .busy_o(unit_busy[0]), .stall_o(unit_stall[0])
   );
 
-  bw_dw #(.DW_WEIGHT_DEPTH(DW_WEIGHT_DEPTH), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH),
-          .ADDR_W(ADDR_W), .X_BITS(X_BITS)) u_dw (
-      .clk_i, .rst_ni, .flush_i(flush),
-      .cmd_valid_i(cmd_valid[3]), .cmd_ready_o(cmd_ready[3]), .cmd_i(cmd[1536+:512]), .done_o(unit_done[3]),
-      .rd_req_o(rd_req[3:1]), .rd_addr_o(rd_addr[ADDR_W+:3*ADDR_W]), .rd_gnt_i(rd_gnt[3:1]), .rd_valid_i(rd_valid[3:1]),
-      .rd_data_i(rd_data[128+:384]),
-      .wr_req_o(wr_req[1]), .wr_addr_o(wr_addr[ADDR_W+:ADDR_W]), .wr_data_o(wr_data[128+:128]), .wr_gnt_i(wr_gnt[1]),
-      .ld_weight_we_i(ld_we[4]), .ld_const_we_i(ld_we[5]), .ld_table_we_i(ld_we[6]),
-      .ld_addr_i(ld_addr), .ld_data_i(ld_data),
-      .busy_o(unit_busy[1]), .stall_o(unit_stall[1])
-  );
+  if (DW != 0) begin : g_dw
+    bw_dw #(.DW_WEIGHT_DEPTH(DW_WEIGHT_DEPTH), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH),
+            .ADDR_W(ADDR_W), .X_BITS(X_BITS)) u_dw (
+        .clk_i, .rst_ni, .flush_i(flush),
+        .cmd_valid_i(cmd_valid[3]), .cmd_ready_o(cmd_ready[3]), .cmd_i(cmd[1536+:512]), .done_o(unit_done[3]),
+        .rd_req_o(rd_req[3:1]), .rd_addr_o(rd_addr[ADDR_W+:3*ADDR_W]), .rd_gnt_i(rd_gnt[3:1]),
+        .rd_valid_i(rd_valid[3:1]), .rd_data_i(rd_data[128+:384]),
+        .wr_req_o(wr_req[1]), .wr_addr_o(wr_addr[ADDR_W+:ADDR_W]), .wr_data_o(wr_data[128+:128]), .wr_gnt_i(wr_gnt[1]),
+        .ld_weight_we_i(ld_we[4]), .ld_const_we_i(ld_we[5]), .ld_table_we_i(ld_we[6]),
+        .ld_addr_i(ld_addr), .ld_data_i(ld_data),
+        .busy_o(unit_busy[1]), .stall_o(unit_stall[1])
+    );
+  end else begin : g_no_dw
+    assign cmd_ready[3] = 1'b0;
+    assign unit_done[3] = 1'b0;
+    assign rd_req[3:1] = 3'b0;
+    assign rd_addr[ADDR_W+:3*ADDR_W] = '0;
+    assign wr_req[1] = 1'b0;
+    assign wr_addr[ADDR_W+:ADDR_W] = '0;
+    assign wr_data[128+:128] = '0;
+    assign {unit_busy[1], unit_stall[1]} = 2'b0;
+  end
 
-  bw_am #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W), .ULTRA(AM_ULTRA), .BLOCKS(AM_BLOCKS)) u_am (
-      .clk_i, .rst_ni,
-      .rd_req_i(rd_req), .rd_addr_i(rd_addr), .rd_gnt_o(rd_gnt), .rd_valid_o(rd_valid), .rd_data_o(rd_data),
-      .wr_req_i(wr_req), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_gnt_o(wr_gnt), .range_err_o(am_range)
-  );
+  if (AM_BLOCKS == 0) begin : g_am_one
+    bw_am_one #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W)) u_am (
+        .clk_i, .rst_ni,
+        .rd_req_i(rd_req), .rd_addr_i(rd_addr), .rd_gnt_o(rd_gnt), .rd_valid_o(rd_valid), .rd_data_o(rd_data),
+        .wr_req_i(wr_req), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_gnt_o(wr_gnt), .range_err_o(am_range)
+    );
+  end else begin : g_am
+    bw_am #(.AM_DEPTH(AM_DEPTH), .ADDR_W(ADDR_W), .ULTRA(AM_ULTRA), .BLOCKS(AM_BLOCKS)) u_am (
+        .clk_i, .rst_ni,
+        .rd_req_i(rd_req), .rd_addr_i(rd_addr), .rd_gnt_o(rd_gnt), .rd_valid_o(rd_valid), .rd_data_o(rd_data),
+        .wr_req_i(wr_req), .wr_addr_i(wr_addr), .wr_data_i(wr_data), .wr_gnt_o(wr_gnt), .range_err_o(am_range)
+    );
+  end
 
 `ifdef BW_ASSERT
   bw_check_axi #(.MAX_BURST(MAX_BURST)) u_check_axi (

@@ -69,6 +69,8 @@
 `define BW_PW_KH 112 +: 4
 `define BW_PW_KW 116 +: 4
 `define BW_PW_W8 340 +: 1
+`define BW_PW_SUM 341 +: 1
+`define BW_PW_SECOND_SIGNED 342 +: 1
 `define BW_DW_MODE 104 +: 3
 `define BW_DW_KH 416 +: 8
 `define BW_DW_KW 424 +: 8

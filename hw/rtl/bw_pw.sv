@@ -4,7 +4,7 @@
 // The pointwise unit (docs/engine.md 2.3, 5.1): address generator, activations, array, output side.
 //
 // Throughput: one step (16 lanes x PAIRS columns, two 4-bit weights each) a cycle as long as reads are granted; sub-
-// passes with fewer steps than results take beats (2 for PAIRS 4 to 16, 4 for PAIRS 32; with W8 1 and 2) are paced
+// passes with fewer steps than results take beats (2 for PAIRS 2 to 16, 4 for PAIRS 32; with W8 1 and 2) are paced
 // by the beats. An instruction of N steps takes N + 48 cycles from its acceptance to done_o, plus the beats of one
 // sub-pass; the next one is accepted as soon as the last step of this one has left the counters and follows it after
 // two empty cycles.
@@ -13,9 +13,10 @@
 // of all state but the memories; reads under way may still return and are ignored. busy_o, stall_o: a step was
 // issued, was there and could not be issued, in the cycle before.
 //
-// Legal: PAIRS 4, 8, 16, 32; WEIGHT_DEPTH, CONST_DEPTH, TABLE_DEPTH powers of two; ADDR_W 13 to 16. X_BITS: bits of the
-// accumulators that the requantizer takes (25 lets one 7-series DSP slice do half of its product, 18 a multiplier of
-// 18 x 18 bits). MUL18: the multipliers of the array have 18 x 18 bits (see bw_pw_array).
+// Legal: PAIRS 2, 4, 8, 16, 32; WEIGHT_DEPTH, CONST_DEPTH, TABLE_DEPTH powers of two; ADDR_W 10 to 16. X_BITS: bits of
+// the accumulators that the requantizer takes (25 lets one 7-series DSP slice do half of its product, 18 a multiplier of
+// 18 x 18 bits). SUMS: 1: instructions with SUM are taken (PAIRS at most 16). MUL18: the multipliers of the array have
+// 18 x 18 bits (see bw_pw_array). SMALL: 1: columns are added by a tree (bw_pw_tree); PAIRS at most 16.
 `default_nettype none
 
 module bw_pw #(
@@ -25,7 +26,9 @@ module bw_pw #(
     parameter int TABLE_DEPTH = 1024,
     parameter int ADDR_W = 15,
     parameter int X_BITS = 27,
-    parameter int MUL18 = 0
+    parameter int MUL18 = 0,
+    parameter int SUMS = 0,
+    parameter int SMALL = 0
 ) (
     input  wire               clk_i,
     input  wire               rst_ni,
@@ -52,7 +55,8 @@ module bw_pw #(
     output logic              stall_o
 );
   localparam int RD_LAT = 5;  // from the grant of a read to its data
-  localparam int OUT_DEPTH = 64;  // a word a cycle takes about 50 cycles from its reservation to its write
+  // A word a cycle takes about 50 cycles from its reservation to its write; with SMALL it is at most one every four.
+  localparam int OUT_DEPTH = (SMALL != 0) ? 16 : 64;
   localparam int WADDR_W = $clog2(WEIGHT_DEPTH);
   localparam int TAG_W = 14 + WADDR_W;
 
@@ -61,7 +65,8 @@ module bw_pw #(
     if ((CONST_DEPTH & (CONST_DEPTH - 1)) != 0) $error("%m: CONST_DEPTH must be a power of two, got %0d", CONST_DEPTH);
     if ((TABLE_DEPTH & (TABLE_DEPTH - 1)) != 0 || TABLE_DEPTH < 16)
       $error("%m: TABLE_DEPTH must be a power of two, at least 16, got %0d", TABLE_DEPTH);
-    if (ADDR_W < 13 || ADDR_W > 16) $error("%m: ADDR_W must be 13 to 16, got %0d", ADDR_W);
+    if (SUMS != 0 && PAIRS > 16) $error("%m: SUMS needs PAIRS of at most 16, got %0d", PAIRS);
+    if (ADDR_W < 10 || ADDR_W > 16) $error("%m: ADDR_W must be 10 to 16, got %0d", ADDR_W);
   end
 `endif
 
@@ -75,7 +80,8 @@ module bw_pw #(
   logic [WADDR_W-1:0] weight;
 
   bw_pw_gen #(
-      .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .TABLE_DEPTH(TABLE_DEPTH), .ADDR_W(ADDR_W), .OUT_DEPTH(OUT_DEPTH)
+      .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .TABLE_DEPTH(TABLE_DEPTH), .ADDR_W(ADDR_W), .OUT_DEPTH(OUT_DEPTH),
+      .SUMS(SUMS)
   ) u_gen (
       .clk_i, .rst_ni(clear_n), .cmd_valid_i, .out_ready_i(out_ready), .cmd_ready_o, .cmd_i,
       .ld_addr_i, .ld_table_we_i, .ld_data_i, .freed_i(freed), .rd_req_o, .rd_addr_o, .rd_gnt_i,
@@ -120,17 +126,27 @@ module bw_pw #(
   logic sums;
   logic [2*PAIRS*27-1:0] acc;
 
-  bw_pw_array #(
-      .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .MUL18(MUL18)
-  ) u_array (
-      .clk_i, .rst_ni(clear_n), .ld_we_i(ld_weight_we_i), .ld_addr_i, .ld_data_i,
-      .valid_i(step_q), .first_i(first_q), .last_i(last_q), .w8_i(w8_q), .addr_i(weight_q), .act_i(act_q),
-      .done_o(sums), .acc_o(acc)
-  );
+  if (SMALL != 0) begin : g_tree
+    bw_pw_tree #(
+        .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH)
+    ) u_array (
+        .clk_i, .rst_ni(clear_n), .ld_we_i(ld_weight_we_i), .ld_addr_i, .ld_data_i,
+        .valid_i(step_q), .first_i(first_q), .last_i(last_q), .w8_i(w8_q), .addr_i(weight_q), .act_i(act_q),
+        .done_o(sums), .acc_o(acc)
+    );
+  end else begin : g_columns
+    bw_pw_array #(
+        .PAIRS(PAIRS), .WEIGHT_DEPTH(WEIGHT_DEPTH), .MUL18(MUL18)
+    ) u_array (
+        .clk_i, .rst_ni(clear_n), .ld_we_i(ld_weight_we_i), .ld_addr_i, .ld_data_i,
+        .valid_i(step_q), .first_i(first_q), .last_i(last_q), .w8_i(w8_q), .addr_i(weight_q), .act_i(act_q),
+        .done_o(sums), .acc_o(acc)
+    );
+  end
 
   bw_pw_out #(
       .PAIRS(PAIRS), .CONST_DEPTH(CONST_DEPTH), .TABLE_DEPTH(TABLE_DEPTH), .ADDR_W(ADDR_W),
-      .OUT_DEPTH(OUT_DEPTH), .X_BITS(X_BITS)
+      .OUT_DEPTH(OUT_DEPTH), .X_BITS(X_BITS), .SUMS(SUMS)
   ) u_out (
       .clk_i, .rst_ni(clear_n), .take_i(take), .ready_o(out_ready), .cmd_i,
       .ld_addr_i, .ld_const_we_i, .ld_table_we_i, .ld_data_i,

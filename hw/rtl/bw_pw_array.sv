@@ -18,7 +18,7 @@
 // Weight memory: 16 x 1 block memories of 8 * PAIRS bits (two of 128 for PAIRS = 32). Load address: word * PAIRS +
 // beat, PAIRS bytes a lane, lane 0 first. A load takes effect two cycles later.
 //
-// Legal: PAIRS 4, 8, 16 or 32; MUL18 0 or 1; WEIGHT_DEPTH a power of two, WEIGHT_DEPTH * PAIRS at most 65536.
+// Legal: PAIRS 2, 4, 8, 16 or 32; MUL18 0 or 1; WEIGHT_DEPTH a power of two, WEIGHT_DEPTH * PAIRS at most 65536.
 `default_nettype none
 
 module bw_pw_array #(
@@ -56,8 +56,8 @@ module bw_pw_array #(
 
 `ifndef SYNTHESIS
   initial begin
-    if (PAIRS != 4 && PAIRS != 8 && PAIRS != 16 && PAIRS != 32)
-      $error("%m: PAIRS must be 4, 8, 16 or 32, got %0d", PAIRS);
+    if (PAIRS != 2 && PAIRS != 4 && PAIRS != 8 && PAIRS != 16 && PAIRS != 32)
+      $error("%m: PAIRS must be 2, 4, 8, 16 or 32, got %0d", PAIRS);
     if ((WEIGHT_DEPTH & (WEIGHT_DEPTH - 1)) != 0 || WEIGHT_DEPTH * PAIRS > 65536)
       $error("%m: WEIGHT_DEPTH must be a power of two, at most 65536 / PAIRS, got %0d", WEIGHT_DEPTH);
   end

@@ -14,9 +14,9 @@
 // The parameters of an instruction travel with its steps: the next instruction starts three cycles after the last
 // step of this one has left the counters. First issue: 7 cycles after the instruction was taken.
 //
-// Legal: PAIRS 4, 8, 16, 32; WEIGHT_DEPTH and TABLE_DEPTH powers of two; ADDR_W at most 16: higher bits of an address
+// Legal: PAIRS 2, 4, 8, 16, 32; WEIGHT_DEPTH and TABLE_DEPTH powers of two; ADDR_W at most 16: higher bits of an address
 // are dropped. Counts in an instruction (OH, OW, SUBS, KH, KW, PLANES) are at least 1. OUT_DEPTH: words of the
-// output queue.
+// output queue. SUMS: SUM counts, whose odd planes have a signedness of their own.
 `default_nettype none
 `include "bw_isa.svh"
 
@@ -25,7 +25,8 @@ module bw_pw_gen #(
     parameter int WEIGHT_DEPTH = 512,
     parameter int TABLE_DEPTH = 1024,
     parameter int ADDR_W = 15,
-    parameter int OUT_DEPTH = 64
+    parameter int OUT_DEPTH = 64,
+    parameter int SUMS = 0
 ) (
     input  wire                              clk_i,
     input  wire                              rst_ni,
@@ -69,7 +70,7 @@ module bw_pw_gen #(
   logic [4:0] dil_y_q, dil_x_q;
   logic [11:0] h_q, w_q;
   logic [1:0] up_y_q, up_x_q;
-  logic signed_q, w8_q;
+  logic signed_q, w8_q, sum_q, second_signed_q;
   logic signed [15:0] iy0_q, ix0_q;
   logic [ADDR_W-1:0] pitch_q, offset_q;
   logic [TABLE_W-1:0] table_q;
@@ -114,6 +115,8 @@ module bw_pw_gen #(
       up_x_q <= cmd_i[`BW_C_UP_X];
       signed_q <= cmd_i[`BW_C_ACT_SIGNED];
       w8_q <= cmd_i[`BW_PW_W8];
+      sum_q <= SUMS != 0 && cmd_i[`BW_PW_SUM];
+      second_signed_q <= cmd_i[`BW_PW_SECOND_SIGNED];
       iy0_q <= $signed(cmd_i[`BW_C_IY0]);
       ix0_q <= $signed(cmd_i[`BW_C_IX0]);
       pitch_q <= ADDR_W'(cmd_i[`BW_C_IN_PITCH]);
@@ -136,8 +139,11 @@ module bw_pw_gen #(
   logic [TABLE_W-1:0] entry_q;
   logic [WADDR_W-1:0] weight_q;
   logic first_q;  // step is the first of its sub-pass
-  logic [1:0] part_q;  // number of the sub-pass modulo 4
+  logic odd_q;  // plane of the second operand of a sum
+  logic full;  // a sub-pass has results of all halves of columns
+  logic [2:0] part_q;  // number of the sub-pass modulo 8
 
+  assign full = !w8_q && !sum_q;
   assign xo_d = (init_q || x_last) ? COORD_W'(ix0_q) : xo_q + $signed({{(COORD_W-4){1'b0}}, stride_x_q});
   assign yo_d = init_q ? COORD_W'(iy0_q) : yo_q + $signed({{(COORD_W-4){1'b0}}, stride_y_q});
 
@@ -153,7 +159,8 @@ module bw_pw_gen #(
     if (init_q || end_s) weight_q <= base_q;
     else if (step) weight_q <= weight_q + 1'b1;
     if (init_q || step) first_q <= init_q || end_i;
-    if (init_q || end_i) part_q <= (init_q || end_s) ? 2'd0 : part_q + 2'd1;
+    if (init_q || step) odd_q <= !init_q && !end_p && !odd_q;
+    if (init_q || end_i) part_q <= (init_q || end_s) ? 3'd0 : part_q + 3'd1;
   end
 
   // ---- stages 1 to 3: table word, multiplier, sums
@@ -165,19 +172,24 @@ module bw_pw_gen #(
   logic [2:0] pick_q;
   logic [2:0] valid_q;
   logic y_in_q, x_in_q, in2_q, in3_q;
+  /* verilator lint_off UNUSEDSIGNAL */  // an address may have less than 12 bits
   logic [11:0] ys_q, xs1_q, xs2_q;
+  /* verilator lint_on UNUSEDSIGNAL */
   logic [ADDR_W-1:0] pitch1_q, offset1_q, offset2_q, plane_q, prod_q, inner_q, outer_q;
   logic [TAG_W-1:0] tag0, tag1_q, tag2_q, tag3_q;
   logic [2:0] words;  // completed by the sub-pass
 
-  if (PAIRS == 4) begin : g_words4
-    assign words = {2'd0, s_last || (part_q[0] && (part_q[1] || !w8_q))};
+  if (PAIRS == 2) begin : g_words2
+    assign words = {2'd0, s_last || (part_q[1:0] == 2'd3 && (part_q[2] || full))};
+  end else if (PAIRS == 4) begin : g_words4
+    assign words = {2'd0, s_last || (part_q[0] && (part_q[1] || full))};
   end else if (PAIRS == 8) begin : g_words8
-    assign words = {2'd0, !w8_q || part_q[0] || s_last};
+    assign words = {2'd0, full || part_q[0] || s_last};
   end else begin : g_words16
-    assign words = w8_q ? 3'(WORDS / 2) : 3'(WORDS);
+    assign words = full ? 3'(WORDS) : 3'(WORDS / 2);
   end
-  assign tag0 = {words, first_q, p_last && j_last && i_last, w8_q, signed_q, zero_q, weight_q};
+  assign tag0 = {words, first_q, p_last && j_last && i_last, w8_q,
+                 sum_q && odd_q ? second_signed_q : signed_q, zero_q, weight_q};
 
   always_ff @(posedge clk_i) begin
     if (!rst_ni) begin

@@ -7,7 +7,7 @@
 // min(PAIRS, 16) lanes, one a cycle; the address generator sees to it that the register is free (done_i at least as
 // many cycles apart as there are beats) and that the queue has room for every word (freed_o returns the room of
 // one). Nothing here ever stalls the array. The address of a word is made beside the requantizer, in the same number
-// of cycles.
+// of cycles. SUM (SUMS: it counts): the requantizer adds the products of both beats of a sub-pass.
 //
 // From done_i to the first write request: 11 cycles, one more for each further beat of the first word. finished_o:
 // one pulse an instruction, 4 cycles after the grant of its last word. At most five instructions are between command
@@ -23,7 +23,8 @@ module bw_pw_out #(
     parameter int TABLE_DEPTH = 1024,
     parameter int ADDR_W = 15,
     parameter int OUT_DEPTH = 64,
-    parameter int X_BITS = 27
+    parameter int X_BITS = 27,
+    parameter int SUMS = 0
 ) (
     input  wire                     clk_i,
     input  wire                     rst_ni,
@@ -55,7 +56,7 @@ module bw_pw_out #(
   localparam int PARTS = 16 / RL;  // beats of a word
 
   // ---- parameters of instructions: four waiting, one current
-  localparam int PAR_W = 11 + 11 + 8 + 1 + 2 + 1 + 1 + 10 + 10 + CONST_W + TABLE_W + 2 * ADDR_W;
+  localparam int PAR_W = 11 + 11 + 8 + 1 + 1 + 2 + 1 + 1 + 10 + 10 + CONST_W + TABLE_W + 2 * ADDR_W;
   (* ram_style = "distributed" *) logic [PAR_W-1:0] par[0:3];
   logic [2:0] par_wr_q, par_rd_q;
   logic [2:0] par_used;
@@ -63,7 +64,7 @@ module bw_pw_out #(
 
   logic [10:0] oh_q, ow_q;
   logic [7:0] subs_q;
-  logic w8_q, half_even_q, wrap_q;
+  logic w8_q, sum_q, half_even_q, wrap_q;
   logic [1:0] shift_q;
   logic [9:0] lo_q, hi_q;
   logic [CONST_W-1:0] const_q;
@@ -77,12 +78,13 @@ module bw_pw_out #(
   always_ff @(posedge clk_i) begin
     if (take_i) begin
       par[par_wr_q[1:0]] <= {
-        cmd_i[`BW_C_OH], cmd_i[`BW_C_OW], cmd_i[`BW_PW_SUBS], cmd_i[`BW_PW_W8], cmd_i[`BW_C_SHIFT],
-        cmd_i[`BW_C_HALF_EVEN], cmd_i[`BW_C_WRAP], cmd_i[`BW_C_LO], cmd_i[`BW_C_HI], CONST_W'(cmd_i[`BW_C_CONST_BASE]),
+        cmd_i[`BW_C_OH], cmd_i[`BW_C_OW], cmd_i[`BW_PW_SUBS], cmd_i[`BW_PW_W8],
+        SUMS != 0 && cmd_i[`BW_PW_SUM], cmd_i[`BW_C_SHIFT], cmd_i[`BW_C_HALF_EVEN], cmd_i[`BW_C_WRAP],
+        cmd_i[`BW_C_LO], cmd_i[`BW_C_HI], CONST_W'(cmd_i[`BW_C_CONST_BASE]),
         TABLE_W'(cmd_i[`BW_C_OUT_TABLE]), ADDR_W'(cmd_i[`BW_C_OUT_OFFSET]), ADDR_W'(cmd_i[`BW_C_OUT_PITCH])};
     end
     if (next) begin
-      {oh_q, ow_q, subs_q, w8_q, shift_q, half_even_q, wrap_q, lo_q, hi_q, const_q, table_q, offset_q, pitch_q} <=
+      {oh_q, ow_q, subs_q, w8_q, sum_q, shift_q, half_even_q, wrap_q, lo_q, hi_q, const_q, table_q, offset_q, pitch_q} <=
           par[par_rd_q[1:0]];
     end
     if (!rst_ni) begin
@@ -98,8 +100,8 @@ module bw_pw_out #(
 
   // ---- serializer: beats of a sub-pass, and where in the output it stands
   logic [2*PAIRS*27-1:0] hold_q;
-  logic active_q, beat_last, pixel_end, whole;
-  logic [1:0] part_q;  // of the word that this beat belongs to
+  logic active_q, beat_last, result, pixel_end, whole;
+  logic [2:0] part_q;  // of the word that this beat belongs to
   logic [1:0] beat_q;
   logic [7:0] sub_q;
   logic [10:0] ox_q, oy_q;  // from 1
@@ -112,7 +114,8 @@ module bw_pw_out #(
   assign pixel_end = pass_end && sub_q == subs_q;
   assign row_end = pixel_end && ox_q == ow_q;
   assign all_end = row_end && oy_q == oh_q;
-  assign whole = part_q == 2'(PARTS - 1) || pixel_end;  // this beat completes a word
+  assign result = beat_last || !sum_q;  // of a sum the second beat, of the upper halves of the columns
+  assign whole = (part_q == 3'(PARTS - 1) && result) || pixel_end;  // this beat completes a word
 
   always_ff @(posedge clk_i) begin
     if (done_i) hold_q <= acc_i;
@@ -132,7 +135,7 @@ module bw_pw_out #(
       active_q <= done_i || (active_q && !pass_end);
       if (active_q) begin
         beat_q <= beat_last ? 2'd0 : beat_q + 2'd1;
-        part_q <= whole ? 2'd0 : part_q + 2'd1;
+        part_q <= whole ? 3'd0 : part_q + 3'(result);
         entry_q <= pixel_end ? '0 : entry_q + 1'b1;
         word_q <= pixel_end ? '0 : word_q + TABLE_W'(whole);
       end
@@ -158,7 +161,7 @@ module bw_pw_out #(
   ) u_requant (
       .clk_i, .rst_ni,
       .ld_we_i(ld_const_we_i), .ld_addr_i, .ld_data_i,
-      .valid_i(active_q), .first_i(1'b1), .last_i(1'b1),
+      .valid_i(active_q), .first_i(!sum_q || beat_q == 2'd0), .last_i(result),
       .x_i(hold_q[RL*27-1:0]),
       .entry_i(const_q + entry_q),
       .shift_i(shift_q), .half_even_i(half_even_q), .wrap_i(wrap_q), .lo_i(lo_q), .hi_i(hi_q),

@@ -9,12 +9,14 @@
 // stop_i: no new burst; bursts that were announced are completed with all byte strobes off, because what they were to
 // write may never come. idle_o: no burst is announced or in flight. flush_i (when idle_o) clears the rest.
 // Errors are pulses: err_region_o with region_tag_o, err_resp_o with resp_tag_o, err_range_o with range_tag_o.
+// SMALL: 1: half of the buffer.
 `default_nettype none
 `include "bw_isa.svh"
 module bw_wr #(
     parameter int MAX_BURST   = 16,
     parameter int ADDR_W      = 15,
-    parameter int OUTSTANDING = 8
+    parameter int OUTSTANDING = 8,
+    parameter int SMALL       = 0
 ) (
     input  wire               clk_i,
     input  wire               rst_ni,
@@ -60,7 +62,7 @@ module bw_wr #(
     input  wire               m_axi_bvalid,
     output logic              m_axi_bready
 );
-  localparam int ROOM = 32;  // words of the buffer: more than the read latency of the activation memory
+  localparam int ROOM = SMALL != 0 ? 16 : 32;  // words of the buffer: more than the read latency of bw_am
   localparam int CW = $clog2(ROOM + 1);
 
   // Addresses in DRAM.

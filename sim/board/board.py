@@ -19,16 +19,17 @@ from numpy.typing import NDArray
 from bitwright.boards import Board, load_board
 from bitwright.compile.ir.serialize import load_graph
 from bitwright.errors import SimulationError
-from bitwright.hw.config import CONFIGS
+from bitwright.hw.variants import configuration
 from bitwright.sim import reference
 from bitwright.sim.board.clock import ACCESS, Clock
 from bitwright.sim.board.dma import DMA_FAULTS, DmaModel
 from bitwright.sim.board.engine import ENGINE_FAULTS, ProgramEngine, RtlBoardEngine
 from bitwright.sim.board.finn import FINN_FAULTS, FinnModel
+from bitwright.sim.board.interrupts import INTERRUPT_FAULTS, InterruptLine
 from bitwright.sim.board.kernel import AcceleratorKernel, Network
 from bitwright.sim.board.memory import CachedBuffer, Dram
 
-FAULTS = (*DMA_FAULTS, *ENGINE_FAULTS, *FINN_FAULTS)
+FAULTS = (*DMA_FAULTS, *ENGINE_FAULTS, *FINN_FAULTS, *INTERRUPT_FAULTS)
 
 
 class Logic(Protocol):
@@ -77,8 +78,8 @@ class SimulatedBoard:
     Attributes:
         dram: contiguous memory; `dram.flip_bit` damages it. clock: simulated time.
         faults: names of FAULTS that are there now; `inject` and `heal` change it.
-        blocks: what the design has: 'axi_dma', 'engine', or 'finn_input' and 'finn_output'. logic: the model of it all.
-        ip: registers of the blocks, whose accesses take time.
+        blocks: what the design has: 'axi_dma', 'engine', or FINN's DMA cores (idma0, odma0). logic: the whole model.
+        ip: registers of the blocks, whose accesses take time. interrupts: of all of them, for a program that sleeps.
     """
 
     def __init__(self, blocks: Mapping[str, Logic], logic: Model, dram: Dram, faults: set[str]) -> None:
@@ -88,6 +89,7 @@ class SimulatedBoard:
         self.logic = logic
         self.blocks = blocks
         self.ip = {kind: _Registers(block, self.clock) for kind, block in blocks.items()}
+        self.interrupts = InterruptLine(self.clock, lambda: any(logic.irqs.values()), faults)
         self.clock.listen(logic.advance)
 
     @classmethod
@@ -110,21 +112,21 @@ class SimulatedBoard:
             network: integers by tensor name in and out, in place of the bundle's integer graph (not for the engine).
             engine: 'program' executes engine programs by their definition; 'rtl' simulates the hardware itself.
             config: name of the configuration of the engine that is loaded; that of the bundle when left out.
-            cma: bytes of contiguous memory; those of the board when left out.
+            cma: bytes of contiguous memory; when left out those of the board, all of its memory if no Linux runs there.
             faults: names of FAULTS.
             seed: of the random burst lengths of the AXI DMA. stall_seed: of random stalls on the RTL's AXI channels.
 
         Raises SimulationError for an unknown name, ToolMissingError when the RTL cannot be simulated here.
         """
         board = load_board(bundle.manifest["board"])
-        size = board.memory.cma if cma is None else cma
+        size = (board.memory.cma or board.memory.dram) if cma is None else cma
         present = _checked(faults)
         kind = bundle.manifest["transport"]["kind"]
         if kind == "finn":
-            dram, ports = Dram(size), (bundle.inputs[0], bundle.outputs[0])
+            dram, shapes = Dram(size), {p.tensor: p.tensor_shape for p in (*bundle.inputs, *bundle.outputs)}
             rate = float(bundle.manifest["estimate"].get("fps") or 1000.0)
-            finn = FinnModel(dram, network or _network(bundle), ports, bundle.finn_words(), rate, present)
-            return cls({"finn_input": finn.input, "finn_output": finn.output}, finn, dram, present)
+            finn = FinnModel(dram, network or _network(bundle), bundle.finn_ends(), shapes, rate, present)
+            return cls(finn.cores, finn, dram, present)
         if kind != "engine":
             dram = Dram(size)
             kernel = AcceleratorKernel(network or _network(bundle), bundle.inputs[0], bundle.outputs[0])
@@ -133,12 +135,12 @@ class SimulatedBoard:
         name = config or json.loads((bundle.project / "program.json").read_text(encoding="utf-8"))["config"]
         hz = 1e6 * float(bundle.manifest["clock_mhz"])
         if engine == "rtl":
-            rtl = RtlBoardEngine(CONFIGS[name], size, hz, _bus(board, hz), present, stall_seed)
+            rtl = RtlBoardEngine(configuration(name), size, hz, _bus(board, hz), present, stall_seed)
             return cls({"engine": rtl}, rtl, rtl.dram, present)
         if engine != "program":
             raise SimulationError(f"simulated board: engine is {engine!r}; there are 'program' and 'rtl'")
         dram = Dram(size)
-        model = ProgramEngine(CONFIGS[name], dram, hz, present)
+        model = ProgramEngine(configuration(name), dram, hz, present)
         made = cls({"engine": model}, model, dram, present)
         made.expect(bundle)
         return made

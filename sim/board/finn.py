@@ -1,17 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""A FINN accelerator on the simulated board: its input and output IODMA with the network between them."""
+"""A FINN accelerator on the simulated board: its IODMA cores with the network between them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.sim.board.kernel import Network, Port
+from bitwright.sim.board.kernel import Network
 from bitwright.sim.board.memory import BusError, Dram
 
 CONTROL, ADDRESS, ADDRESS_MSB, FRAMES = 0x00, 0x10, 0x14, 0x1C
@@ -67,21 +68,43 @@ class IoDma:
         self.running, self.done = False, True
 
 
+class End(Protocol):
+    """An input or output (bitwright.host.bundle.FinnEnd): its DMA core, and the words of the tensor that it carries."""
+
+    @property
+    def core(self) -> str: ...
+
+    @property
+    def tensor(self) -> str: ...
+
+    @property
+    def word(self) -> Word: ...
+
+
 class FinnModel:
-    """Both DMAs and the network.
+    """All DMA cores and the network.
+
+    Attributes:
+        inputs, outputs: DMA cores by name.
 
     Args:
+        shapes: of the tensors, without frames.
         frames_per_second: of the network; a job ends when its frames have been computed.
     """
 
     def __init__(
-        self, dram: Dram, network: Network, ports: tuple[Port, Port], words: tuple[Word, Word],
-        frames_per_second: float, faults: set[str],
+        self, dram: Dram, network: Network, ends: tuple[Sequence[End], Sequence[End]],
+        shapes: Mapping[str, tuple[int, ...]], frames_per_second: float, faults: set[str],
     ) -> None:  # fmt: skip
-        self._dram, self._network, self._ports, self._words = dram, network, ports, words
+        self._dram, self._network, self._ends, self._shapes = dram, network, ends, shapes
         self._rate, self.faults = frames_per_second, faults
-        self.input, self.output = IoDma(), IoDma()
+        self.inputs, self.outputs = ({end.core: IoDma() for end in side} for side in ends)
         self._passed = 0.0
+
+    @property
+    def cores(self) -> dict[str, IoDma]:
+        """All DMA cores by name."""
+        return self.inputs | self.outputs
 
     @property
     def irqs(self) -> dict[str, bool]:
@@ -90,21 +113,21 @@ class FinnModel:
 
     def state(self) -> str:
         """What it waits for, in words."""
-        parts = (("input", self.input), ("output", self.output))
-        return ", ".join(f"{name} DMA {'runs' if dma.running else 'is idle'}" for name, dma in parts)
+        return ", ".join(f"{name} {'runs' if dma.running else 'is idle'}" for name, dma in self.cores.items())
 
     def power_up(self) -> None:
         """As after the bitstream was loaded."""
-        self.input.power_up()
-        self.output.power_up()
+        for dma in self.cores.values():
+            dma.power_up()
         self._passed = 0.0
 
     def advance(self, seconds: float) -> None:
-        """Let time pass."""
-        if not (self.input.running and self.output.running) or "finn-hang" in self.faults:
+        """Let time pass; a core that was not started, or for another number of frames, holds up all others."""
+        jobs = {dma.values.get(FRAMES, 0) if dma.running else None for dma in self.cores.values()}
+        frames = jobs.pop()
+        if jobs or frames is None or "finn-hang" in self.faults:
             return
         self._passed += seconds
-        frames = self.input.values.get(FRAMES, 0)
         if self._passed * self._rate < frames:
             return
         self._passed = 0.0
@@ -112,13 +135,18 @@ class FinnModel:
             self._compute(frames)
         except BusError:
             return  # the bus hangs, and the job never ends
-        self.input.finish()
-        self.output.finish()
+        for dma in self.cores.values():
+            dma.finish()
 
     def _compute(self, frames: int) -> None:
-        shapes = [(frames, *p.tensor_shape) for p in self._ports]
-        sizes = [w.size(int(np.prod(s))) for w, s in zip(self._words, shapes, strict=True)]
-        x = self._words[0].unpack(self._dram.at(self.input.address, sizes[0]), shapes[0])
-        given: Mapping[str, NDArray[np.int64]] = {self._ports[0].tensor: x}
-        y = self._network(given)[self._ports[1].tensor]
-        self._dram.at(self.output.address, sizes[1])[:] = self._words[1].pack(np.asarray(y, np.int64))
+        given = {
+            end.tensor: end.word.unpack(self._buffer(end, frames), (frames, *self._shapes[end.tensor]))
+            for end in self._ends[0]
+        }
+        found = self._network(given)
+        for end in self._ends[1]:
+            self._buffer(end, frames)[:] = end.word.pack(np.asarray(found[end.tensor], np.int64))
+
+    def _buffer(self, end: End, frames: int) -> NDArray[np.uint8]:
+        size = end.word.size(frames * math.prod(self._shapes[end.tensor]))
+        return self._dram.at(self.cores[end.core].address, size)

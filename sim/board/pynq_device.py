@@ -10,8 +10,8 @@ view and a DRAM copy of every buffer), and a poll that can never end raises an e
 
 from __future__ import annotations
 
-import asyncio
 import datetime
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +31,7 @@ from bitwright.sim.board.board import SimulatedBoard
 from bitwright.sim.board.clock import ACCESS
 from bitwright.sim.board.memory import CachedBuffer
 from bitwright.sim.board.ps import WINDOWS, InterruptController, PlainRegisters
+from bitwright.sim.board.uio import UioFile
 
 #: A register that was read so often in a row, always with the same value, is being waited for in vain.
 PATIENCE = 50_000
@@ -38,8 +39,6 @@ PATIENCE = 50_000
 HURRY, HURRIED = 1_000, 1e-5
 #: Blocks of .hwh files that the simulated boards have a model of: middle of the VLNV -> kind.
 KINDS = {"axi_dma": "axi_dma", "bw_engine": "engine"}
-#: The same by the name of the instance: FINN's blocks have a VLNV of their own in every build.
-INSTANCES = {"idma0": "finn_input", "odma0": "finn_output"}
 
 #: Gives the simulated board for a bitstream, so that a program may load several.
 BoardOf = Callable[[Path], SimulatedBoard]
@@ -98,6 +97,7 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
         self._last: tuple[int, int] = (0, 0)
         self._repeated = 0
         self._memory = SimulatedMemory(self)
+        self._lock = threading.RLock()  # time passes in the thread of the interrupt, too
 
     @property
     def board(self) -> SimulatedBoard:
@@ -126,8 +126,9 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
         path = Path(bitstream.bitfile_name)
         if self._board is None or self._loaded != path:
             self._board, self._loaded = self._board_of(path), path
-        self._board.reload()
-        self._map(parser)
+        with self._lock:
+            self._board.reload()
+            self._map(parser)
         now = datetime.datetime.now()
         stamp = f"{now.year}/{now.month}/{now.day} {now.hour}:{now.minute}:{now.second} +{now.microsecond}"
         bitstream.timestamp = stamp
@@ -135,16 +136,18 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
 
     def read_registers(self, address: int, length: int) -> bytes:
         """A read by MMIO."""
-        values = [self._read(address + k) for k in range(0, length, 4)]
+        with self._lock:
+            values = [self._read(address + k) for k in range(0, length, 4)]
         return np.asarray(values, "<u4").tobytes()
 
     def write_registers(self, address: int, data: Any) -> None:
         """A write by MMIO."""
-        self._repeated = 0
-        for k, value in enumerate(np.frombuffer(bytes(data), "<u4").tolist()):
-            window, offset = self._find(address + 4 * k)
-            self.clock(ACCESS)
-            window.write(offset, value)
+        with self._lock:
+            self._repeated = 0
+            for k, value in enumerate(np.frombuffer(bytes(data), "<u4").tolist()):
+                window, offset = self._find(address + 4 * k)
+                self.clock(ACCESS)
+                window.write(offset, value)
 
     @property
     def default_memory(self) -> SimulatedMemory:
@@ -182,9 +185,14 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
         if self._board is not None:
             self._board.clock.advance(seconds)
 
-    def controller_irq(self) -> bool:
-        """Level of the interrupt into the processing system."""
-        return any(c.irq for c in self._controllers.values())
+    def advance(self, seconds: float) -> bool:
+        """Let simulated time pass; the level of the interrupt into the processing system then."""
+        with self._lock:
+            self.clock(seconds)
+            faults = self.board.faults
+            return "irq-lost" not in faults and (
+                "irq-spurious" in faults or any(c.irq for c in self._controllers.values())
+            )
 
     def state(self) -> str:
         """What the design waits for, in words."""
@@ -199,7 +207,7 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
                 continue
             kind = str(entry.get("type", "::::")).split(":")[2]
             base, size = int(entry["phys_addr"]), int(entry["addr_range"])
-            block = self.board.blocks.get(KINDS.get(kind) or INSTANCES.get(name.rsplit("/", 1)[-1], ""))
+            block = self.board.blocks.get(KINDS.get(kind) or name.rsplit("/", 1)[-1])  # FINN's by instance
             if block is not None:
                 windows.append((base, size, name, block))
             elif kind == "axi_intc":
@@ -209,11 +217,15 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
         self._windows = windows
 
     def _lines(self, controller: str, pins: dict[str, Any]) -> Callable[[], list[bool]]:
-        order = sorted((int(p["index"]), full) for full, p in pins.items() if p["controller"] == controller)
+        # pynq names every pin on the way to the controller, so an input has several names.
+        named = [
+            (int(p["index"]), full.rpartition("/")[-1]) for full, p in pins.items() if p["controller"] == controller
+        ]
 
         def levels() -> list[bool]:
             irqs = self.board.logic.irqs
-            return [irqs.get(full.rsplit("/", 1)[-1], False) for _, full in order]
+            high = {index for index, pin in named if irqs.get(pin, False)}
+            return [k in high for k in range(32)]
 
         return levels
 
@@ -247,34 +259,6 @@ class SimulatedPynqDevice(Device):  # type: ignore[misc]  # pynq has no types
         return value
 
 
-class _Uio:
-    """Takes the place of pynq.interrupt.UioController: /dev/uioN of the interrupt controller."""
-
-    #: Longest wait in simulated seconds.
-    LIMIT = 10.0
-
-    def __init__(self, device: str) -> None:
-        self._waiting: list[Any] = []
-
-    def add_event(self, event: Any, number: int) -> None:
-        """Set the event when the interrupt comes."""
-        self._waiting.append(event)
-        if len(self._waiting) == 1:
-            self._task = asyncio.get_event_loop().create_task(self._watch())
-
-    async def _watch(self) -> None:
-        device, passed = Device.active_device, 0.0
-        while not device.controller_irq():
-            device.clock(1e-5)
-            passed += 1e-5
-            if passed > self.LIMIT:
-                raise SimulationError(f"no interrupt in {self.LIMIT:g} simulated seconds. {device.state()}")
-            await asyncio.sleep(0)
-        events, self._waiting = self._waiting, []
-        for event in events:
-            event.set()
-
-
 @contextmanager
 def simulated_pynq(arch: str, board_of: BoardOf) -> Iterator[SimulatedPynqDevice]:
     """pynq's active device is a simulated one within the context.
@@ -286,10 +270,11 @@ def simulated_pynq(arch: str, board_of: BoardOf) -> Iterator[SimulatedPynqDevice
     Raises SimulationError: Zynq-7000 with pynq 4, which dropped it.
     """
     device = SimulatedPynqDevice(arch, board_of)
+    uio = UioFile(device.advance, device.state)
     # pynq.interrupt and, in 3.0.1, pynq.ps look at the machine themselves.
     patched = [
-        (pynq.ps, "CPU_ARCH", arch), (pynq.interrupt, "CPU_ARCH", arch), (pynq.interrupt, "UioController", _Uio),
-        (pynq.interrupt, "get_uio_irq", lambda irq: f"uio of IRQ {irq}"),
+        (pynq.ps, "CPU_ARCH", arch), (pynq.interrupt, "CPU_ARCH", arch),
+        (pynq.interrupt, "get_uio_irq", lambda irq: uio.path),
     ]  # fmt: skip
     before = [(module, name, getattr(module, name, None)) for module, name, _ in patched]
     known = (getattr(Device, "_devices", None), getattr(Device, "_active_device", None))
@@ -308,6 +293,7 @@ def simulated_pynq(arch: str, board_of: BoardOf) -> Iterator[SimulatedPynqDevice
         if known[1] is None:
             del Device._active_device
         _forget()
+        uio.close()
 
 
 def _forget() -> None:

@@ -96,7 +96,10 @@ struct Engine {
     top.rst_ni = 1;
     for (int i = 0; i < 4; i++) tick();
   }
-  ~Engine() { top.final(); }
+  ~Engine() {
+    Verilated::threadContextp(&context);  // that of an engine which is gone may be there
+    top.final();
+  }
 
   void fail(const char *format, ...) {
     if (!problem.empty()) return;
@@ -301,11 +304,13 @@ struct Engine {
   template <typename Root>
   static VlWide<4> *word(Root *root, int n, int index) {
 #define PART(N, C)                                                                                        \
-  if constexpr (requires { root->bw_engine__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__g_chunk__BRA__##C##__KET____DOT__mem; }) { \
-    auto &mem = root->bw_engine__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__g_chunk__BRA__##C##__KET____DOT__mem;                 \
+  if constexpr (requires { root->bw_engine__DOT__g_am__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__g_chunk__BRA__##C##__KET____DOT__mem; }) { \
+    auto &mem = root->bw_engine__DOT__g_am__DOT__u_am__DOT__g_bank__BRA__##N##__KET____DOT__g_chunk__BRA__##C##__KET____DOT__mem;                 \
     if (n == N && index / int(mem.size()) == C) return &mem[index % mem.size()];                          \
   }
 #define BANK(N) PART(N, 0) PART(N, 1) PART(N, 2) PART(N, 3) PART(N, 4) PART(N, 5) PART(N, 6)
+    if constexpr (requires { root->bw_engine__DOT__g_am_one__DOT__u_am__DOT__mem; })  // of one bank (bw_am_one.sv)
+      return &root->bw_engine__DOT__g_am_one__DOT__u_am__DOT__mem[index];
     BANK(0) BANK(1) BANK(2) BANK(3) BANK(4) BANK(5) BANK(6) BANK(7)
     BANK(8) BANK(9) BANK(10) BANK(11) BANK(12) BANK(13) BANK(14) BANK(15)
 #undef BANK
@@ -367,10 +372,6 @@ int engine_read(void *handle, uint32_t address, uint32_t *data, int answer_delay
 
 void engine_peek(void *handle, int bank, int index, uint8_t *word) {
   memcpy(word, &Engine::word(static_cast<Engine *>(handle)->top.rootp, bank, index)->at(0), 16);
-}
-
-void engine_poke(void *handle, int bank, int index, const uint8_t *word) {
-  memcpy(&Engine::word(static_cast<Engine *>(handle)->top.rootp, bank, index)->at(0), word, 16);
 }
 
 // Cycles of the last run in which the instructions of a unit started (which = unit) or finished (which = unit + 4).

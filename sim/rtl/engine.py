@@ -245,6 +245,8 @@ class RtlEngine:
         index &= (1 << self.config.index_bits) - 1
         if not 0 <= block < 4 or index >= self.config.am_depth:
             raise IndexError(f"{address:#x} is no address of the activation memory of {self.config.name}")
+        if self.config.am_blocks == 0:
+            return 0, address
         if self.config.am_blocks == 1:
             return bank, block * self.config.am_depth + index
         return INTERLEAVE * block + bank, index
@@ -254,13 +256,6 @@ class RtlEngine:
         word = np.empty(LANES, np.uint8)
         self._library.engine_peek(self._handle, *self._place(address), word.ctypes.data_as(POINTER(c_uint8)))
         return word
-
-    def poke_am(self, address: int, word: npt.NDArray[np.uint8]) -> None:
-        """Writes a word of the activation memory, uint8 [16]. Raises IndexError."""
-        word = np.ascontiguousarray(word, np.uint8)
-        if word.shape != (LANES,):
-            raise ValueError(f"a word has {LANES} bytes, got {word.shape}")
-        self._library.engine_poke(self._handle, *self._place(address), word.ctypes.data_as(POINTER(c_uint8)))
 
     def _check(self) -> None:
         problem = self._library.engine_problem(self._handle)
@@ -280,7 +275,6 @@ def _declare(library: ctypes.CDLL) -> None:
         "engine_write": (c_int, [c_void_p, c_uint32, c_uint32, c_int, c_int, c_int, c_int]),
         "engine_read": (c_int, [c_void_p, c_uint32, POINTER(c_uint32), c_int]),
         "engine_peek": (None, [c_void_p, c_int, c_int, POINTER(c_uint8)]),
-        "engine_poke": (None, [c_void_p, c_int, c_int, POINTER(c_uint8)]),
         "engine_problem": (c_char_p, [c_void_p]),
         "engine_trace": (c_uint64, [c_void_p, c_int, POINTER(c_uint32), c_uint64]),
         "engine_beats": (None, [c_void_p, POINTER(c_uint64)]),

@@ -34,7 +34,7 @@ def test_shipped_boards(name: str) -> None:
     assert all("from memory" not in s.document and "assumed" not in s.document for s in board.sources if s.checked)
     if board.engine is not None:
         r = board.resources
-        family = {"ps7": "xc7", "psu": "xcup", "none": "ecp5"}[ps]
+        family = {"ps7": "xc7", "psu": "xcup", "none": board.family}[ps]
         budget = Budget(name, family, r.dsp, r.bram36, r.lut, r.ff, r.uram)
         assert fits(CONFIGS[board.engine.config], budget), "the engine's configuration fits the board"
 

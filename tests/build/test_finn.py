@@ -132,7 +132,7 @@ def test_results_that_are_refused(
 def test_a_design_without_finns_dma(bundle: Path, tmp_path: Path) -> None:
     text = (tmp_path / "finn.hwh").read_text()
     (tmp_path / "finn.hwh").write_text(text.replace("odma0", "other"))
-    with pytest.raises(BuildError, match=r"idma and odma are expected, the design has \['idma0', 'other'\]"):
+    with pytest.raises(BuildError, match=r"DMA cores idma0, odma0 are expected, the design has \['idma0', 'other'\]"):
         build(bundle, "vivado")
 
 

@@ -305,7 +305,9 @@ def test_values_out_of_range(tmp_path: Path, cli) -> None:
     np.save(tmp_path / "x.npy", np.full((1, 4), 256))
     refused(cli("simulate", tmp_path / "out", "--input", tmp_path / "x.npy"), "256", "0..255")
     np.save(tmp_path / "x.npy", np.full((1, 4), 1.5))
-    refused(cli("simulate", tmp_path / "out", "--input", tmp_path / "x.npy"), "float64", "integers from 0 to 255")
+    refused(
+        cli("simulate", tmp_path / "out", "--input", tmp_path / "x.npy"), "float64", "integers of type UINT8 (0..255)"
+    )
 
 
 def test_input_files_that_are_no_arrays(tmp_path: Path, bundle: Path, cli) -> None:

@@ -43,8 +43,12 @@ def linear_taps(length: int, factor: int, aligned: bool) -> IntArray:
 class RandomNet:
     """Grows a graph of 8-bit feature maps, operator by operator."""
 
-    def __init__(self, rng: np.random.Generator, *, most: int = 24) -> None:
+    #: Of operators, drawn by `grow`; those that the array can do by itself.
+    KINDS, ARRAY = tuple(range(10)), (0, 1, 2, 4, 5, 6, 7)
+
+    def __init__(self, rng: np.random.Generator, *, most: int = 24, kinds: tuple[int, ...] = KINDS) -> None:
         self.rng = rng
+        self.kinds = kinds
         self.b = GraphBuilder("random")
         shape = (self.pick(3, most), self.pick(3, most), self.pick(1, 40))
         signed = bool(rng.integers(2))
@@ -92,7 +96,7 @@ class RandomNet:
     def grow(self) -> None:
         """One more operator on a map drawn at random."""
         x = self.maps[self.pick(0, len(self.maps) - 1)]
-        kind = self.pick(0, 9)
+        kind = self.kinds[self.pick(0, len(self.kinds) - 1)]
         height, width, channels = x.shape
         if kind in (0, 1):
             k = self.pick(1, 3) if kind else 1
@@ -195,9 +199,9 @@ class RandomNet:
         return graph.rebuild(graph.nodes)
 
 
-def random_graph(seed: int, operators: int = 6, most: int = 24) -> Graph:
+def random_graph(seed: int, operators: int = 6, most: int = 24, kinds: tuple[int, ...] = RandomNet.KINDS) -> Graph:
     """A network from a seed."""
-    net = RandomNet(np.random.default_rng(seed), most=most)
+    net = RandomNet(np.random.default_rng(seed), most=most, kinds=kinds)
     for _ in range(operators):
         net.grow()
     return net.finish()

@@ -57,6 +57,8 @@ CASES = {
     "branches": Case(NETS["branches"], 5000),
     "deformable": Case(NETS["deformable"], 2000),
     "temporal": Case(NETS["temporal"], 60000),
+    "detector": Case(NETS["detector"], 20000),
+    "two_inputs": Case(NETS["two_inputs"], 20000, "pynq-z2"),
     "digits_autoencoder": Case(_zoo("digits-autoencoder"), 50000, "pynq-z2"),
     "digits_classifier": Case(_zoo("digits-classifier"), 20000, "pynq-z2"),
     "autoencoder_640": Case(lambda: structure("autoencoder_640"), 10000, "pynq-z2"),

@@ -22,19 +22,19 @@ from driver_base import FINNExampleOverlay
 # dictionary describing the I/O of the FINN-generated accelerator
 io_shape_dict = {
     # FINN DataType for input and output tensors
-    "idt" : [DataType['%(idt)s']],
-    "odt" : [DataType['%(odt)s']],
-    "ishape_normal" : [(1, 64)],
-    "oshape_normal" : [(1, 64)],
-    "ishape_folded" : [(1, %(in_words)d, %(in_word)d)],
-    "oshape_folded" : [(1, %(out_words)d, %(out_word)d)],
-    "ishape_packed" : [(1, %(in_words)d, %(in_bytes)d)],
-    "oshape_packed" : [(1, %(out_words)d, %(out_bytes)d)],
-    "input_dma_name" : ['idma0'],
-    "output_dma_name" : ['odma0'],
+    "idt" : [%(idt)s],
+    "odt" : [%(odt)s],
+    "ishape_normal" : %(ishape_normal)s,
+    "oshape_normal" : %(oshape_normal)s,
+    "ishape_folded" : %(ishape_folded)s,
+    "oshape_folded" : %(oshape_folded)s,
+    "ishape_packed" : %(ishape_packed)s,
+    "oshape_packed" : %(oshape_packed)s,
+    "input_dma_name" : %(input_dma_name)s,
+    "output_dma_name" : %(output_dma_name)s,
     "number_of_external_weights": 0,
-    "num_inputs" : 1,
-    "num_outputs" : 1,
+    "num_inputs" : %(num_inputs)d,
+    "num_outputs" : %(num_outputs)d,
 }
 
 if __name__ == "__main__":
@@ -43,12 +43,27 @@ if __name__ == "__main__":
 
 
 def driver_of(project: Path, **changed: Any) -> str:
-    """The text of driver.py for a project of ours; the shapes but for the words are made up."""
+    """The text of driver.py for a project of ours, of several ends the last first; only words are real.
+
+    changed: idt, odt (a type for all), in_word.
+    """
     words = json.loads((project / STREAMS).read_text())
     facts: dict[str, Any] = {}
-    for end, letter in (("inputs", "in"), ("outputs", "out")):
-        (s,) = words[end].values()
-        word = FinnWord(s["bits"], s["signed"], s["elements_per_word"])
-        facts |= {f"{letter}_word": word.elements, f"{letter}_words": 64, f"{letter}_bytes": word.bytes}
-        facts[f"{letter[0]}dt"] = finn_name(IntType(s["bits"], s["signed"]))
-    return DRIVER % {**facts, **changed}
+    for end, name in (("inputs", "input"), ("outputs", "output")):
+        letter, streams = end[0], list(reversed(words[end].values()))
+        types = [changed.get(f"{letter}dt", finn_name(IntType(s["bits"], s["signed"]))) for s in streams]
+        held = [FinnWord(s["bits"], s["signed"], s["elements_per_word"]) for s in streams]
+        folded = [changed.get("in_word", w.elements) if end == "inputs" else w.elements for w in held]
+        facts |= {
+            f"{letter}dt": ", ".join(f"DataType['{t}']" for t in types), f"{letter}shape_normal": [(1, 64)] * len(held),
+            f"{letter}shape_folded": [(1, 64, n) for n in folded],
+            f"{letter}shape_packed": [(1, 64, w.bytes) for w in held],
+            f"{name}_dma_name": [f"{letter}dma{k}" for k in range(len(held))], f"num_{end}": len(held),
+        }  # fmt: skip
+    return DRIVER % facts
+
+
+def ends_of(project: Path) -> dict[str, dict[str, str]]:
+    """What step_bitwright_ends writes beside that driver."""
+    words = json.loads((project / STREAMS).read_text())
+    return {end: {t: f"{end[0]}dma{k}" for k, t in enumerate(reversed(words[end]))} for end in ("inputs", "outputs")}

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -79,11 +79,12 @@ class Net:
         y = self.quantize(self.b.add(SumPool2d, "pool", x.name, kernel=x.shape[:2]), 8, falling=False)
         return self.b.add(Reshape, "flat", y.name, shape=(y.channels,))
 
-    def finish(self, y: Tensor) -> Graph:
-        """The graph."""
+    def finish(self, *ys: Tensor, more: Sequence[Tensor] = ()) -> Graph:
+        """The graph. more: inputs beside the first."""
+        inputs, outputs = [self.x, *more], dict(zip(("y", "z", "w"), ys, strict=False))
         return self.b.finish(
-            [GraphInput("x", self.x.shape, self.x.name, tuple(range(len(self.x.shape))), None)],
-            [GraphOutput("y", y.shape, y.name, tuple(range(len(y.shape))), None)],
+            [GraphInput(t.name, t.shape, t.name, tuple(range(len(t.shape))), None) for t in inputs],
+            [GraphOutput(n, y.shape, y.name, tuple(range(len(y.shape))), None) for n, y in outputs.items()],
         )
 
 
@@ -194,9 +195,34 @@ def deformable() -> Graph:
     return n.finish(n.quantize(y, 4))
 
 
+def detector() -> Graph:
+    """Three outputs of two shapes and of one type: an image with two heads, and the map that both read."""
+    n = Net("detector", (12, 12, 3), seed=9)
+    y = n.quantize(n.conv(n.x, 8, 3, 2))
+    late = n.quantize(n.conv(n.quantize(n.conv(y, 8, 3)), 6, 1), 4)
+    early = n.quantize(n.conv(y, 6, 1), 4)
+    return n.finish(late, early, y)
+
+
+def two_inputs() -> Graph:
+    """A map that is added to another one as it comes, a vector of other bits, two outputs."""
+    n = Net("two_inputs", (8, 8, 4), 4, seed=10)
+    other, side = (n.b.input(name, shape, t, t.lo, t.hi) for name, shape, t in (
+        ("other", (8, 8, 3), IntType(8, False)), ("side", (1, 1, 12), IntType(5, True)),
+    ))  # fmt: skip
+    h = n.quantize(n.conv(other, 4), 4)
+    y = n.quantize(n.b.add(Add, "add", h.name, n.x.name, multipliers=np.asarray([[1], [2]])))
+    y = n.quantize(n.b.add(Add, "add", y.name, h.name, multipliers=np.asarray([[1], [1]])))  # back to an input's branch
+    y = n.quantize(n.dense(n.mean(n.quantize(n.conv(y, 6))), 5))
+    z = n.b.add(Reshape, "flat", n.quantize(n.conv(side, 5, 1), 4).name, shape=(5,))
+    both = n.b.add(Add, "add", z.name, y.name, multipliers=np.asarray([[1], [1]]))
+    return n.finish(n.dense(n.quantize(both, 6, signed=True), 3), z, more=(other, side))
+
+
 NETS: dict[str, Callable[[], Graph]] = {
     f.__name__: f
     for f in (
-        mlp, separable, inverted_residuals, residual_of_accumulator, poolings, branches, temporal, deformable,
+        mlp, separable, inverted_residuals, residual_of_accumulator, poolings, branches, temporal, deformable, detector,
+        two_inputs,
     )
 }  # fmt: skip

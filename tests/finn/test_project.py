@@ -17,13 +17,12 @@ from typer.testing import CliRunner
 from bitwright.boards import load_board
 from bitwright.cli.app import app
 from bitwright.compile.backends.finn import FinnBackend
-from bitwright.compile.backends.finn.driver import check_driver, read_driver
+from bitwright.compile.backends.finn.driver import ENDS, check_driver, read_driver
 from bitwright.compile.backends.finn.estimate import plan
 from bitwright.compile.backends.finn.finn_types import finn_name, parse_finn_name
 from bitwright.compile.backends.finn.project import FINN_BOARDS, STREAMS
 from bitwright.compile.ir import Graph, GraphOutput, IntType, Tensor
 from bitwright.compile.ir.ops import (
-    Add,
     ArgMax,
     Concat,
     Conv2d,
@@ -42,7 +41,7 @@ from bitwright.compile.ir.ops import (
 from bitwright.errors import BackendError
 from bitwright.hw.hls.finn import PROJECT_FILES
 from tests.finn.cases import ZOO
-from tests.finn.drivers import driver_of
+from tests.finn.drivers import driver_of, ends_of
 from tests.finn.nets import NETS, Net
 
 BACKEND = FinnBackend()
@@ -66,7 +65,7 @@ def test_files_of_a_project(tmp_path: Path) -> None:
     assert all((folder / source.name).read_bytes() for source in PROJECT_FILES)
     assert "FINN_COMMIT" not in (folder / "README.md").read_text()
     golden = np.load(folder / "golden.npz")
-    assert golden["input"].shape[1:] == (16, 16, 3) and len(np.unique(golden["output"])) > 4
+    assert golden["input_0"].shape[1:] == (16, 16, 3) and len(np.unique(golden["output_0"])) > 4
     words = json.loads((folder / STREAMS).read_text())
     (stream,) = words["inputs"].values()
     assert stream == {"bits": 8, "signed": False, "elements_per_word": layers["FMPadding_rtl_0"]["SIMD"]}
@@ -191,16 +190,31 @@ def test_ends_that_are_refused() -> None:
     n = Net("net", (8,), seed=1)
     a, b = n.dense(n.x, 3), n.dense(n.x, 3)
     graph = n.finish(a)
-    two = Graph(
-        "net", graph.inputs, (*graph.outputs, GraphOutput("z", b.shape, b.name, (0,), None)), graph.nodes, graph.tensors
-    )
-    assert "2 outputs; one is supported" in BACKEND.supports(two, BACKEND.options({})).refused[0][2]
-    n = Net("net", (8,), seed=1)
-    a = n.dense(n.x, 3)
-    quantized = _q(n, a)
-    n.b.add(Add, "more", quantized.name, quantized.name, multipliers=np.ones((2, 1), np.int64))
-    refused = BACKEND.supports(n.finish(quantized), BACKEND.options({})).refused
-    assert any("the network also reads this tensor" in reason for _, _, reason in refused)
+    same = Graph("net", graph.inputs, (GraphOutput("z", n.x.shape, n.x.name, (0,), None),), graph.nodes, graph.tensors)
+    assert "it is the model's input itself" in BACKEND.supports(same, BACKEND.options({})).refused[0][2]
+    assert BACKEND.supports(n.finish(a, b), BACKEND.options({})).accepted
+    t = IntType(4, False)
+    n = Net("net", (8,), 4, seed=1)
+    unread = n.b.input("unread", (3,), t, t.lo, t.hi)
+    refused = BACKEND.supports(n.finish(n.dense(n.x, 3), more=(unread,)), BACKEND.options({})).refused
+    assert refused == (("unread", "input", "the network does not read it"),)
+    n = Net("net", (4, 4, 2), 4, seed=1)
+    vector = n.b.input("vector", (3,), t, t.lo, t.hi)
+    y = n.b.add(Concat, "join", n.mean(n.x).name, n.quantize(n.dense(vector, 3), 8).name, axis=0)
+    refused = BACKEND.supports(n.finish(n.dense(y, 2), more=(vector,)), BACKEND.options({})).refused
+    assert any("it joins a vector and what FINN keeps as a 1x1 map" in reason for _, _, reason in refused)
+
+
+def test_kernels_that_wait_for_each_other_are_refused() -> None:
+    """FINN's Floorplan and CreateDataflowPartition end with `partition depends on itself` here."""
+    t = IntType(4, False)
+    n = Net("net", (4, 4, 2), 4, seed=1)
+    other = n.b.input("other", (4, 4, 2), t, t.lo, t.hi)
+    a, b = n.quantize(n.conv(n.x, 2)), n.quantize(n.conv(other, 2))
+    y = n.quantize(n.conv(n.b.add(Concat, "join", a.name, b.name, axis=2), 2))
+    z = n.conv(n.b.add(Concat, "join", y.name, a.name, axis=2), 2)
+    (refused,) = BACKEND.supports(n.finish(z, more=(other,)), BACKEND.options({})).refused
+    assert "the streams between these would go in a circle" in refused[2]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +266,7 @@ def test_drivers_are_read_as_finn_writes_them(bundle: Path, tmp_path: Path) -> N
     assert table["idt"] == ["UINT8"] and table["num_outputs"] == 1 and table["input_dma_name"] == ["idma0"]
     words = json.loads((bundle / "project" / STREAMS).read_text())
     assert check_driver(path, words)["output_dma_name"] == ["odma0"]
+    assert check_driver(path, words)["cores"] == ends_of(bundle / "project")
     path.write_text(driver_of(bundle / "project", odt="UINT3"))
     with pytest.raises(BackendError, match=r"FINN's output stream is .*'bits': 3.* compile and build again"):
         check_driver(path, words)
@@ -261,6 +276,29 @@ def test_drivers_are_read_as_finn_writes_them(bundle: Path, tmp_path: Path) -> N
     path.write_text("io_shape_dict = {")
     with pytest.raises(BackendError, match="not a driver of FINN's"):
         check_driver(path, words)
+
+
+@pytest.mark.parametrize("name", ["detector", "two_inputs"])
+def test_every_tensor_gets_its_core(name: str, tmp_path: Path) -> None:
+    """A driver numbers cores as FINN likes; which is which stands in the file of our last step."""
+    project = tmp_path / "project"
+    BACKEND.emit(NETS[name](), load_board("zcu104"), BACKEND.options({}), project)
+    path, words = tmp_path / "driver.py", json.loads((project / STREAMS).read_text())
+    path.write_text(driver_of(project))
+    with pytest.raises(BackendError, match=r"bitwright_ends\.json: does not say which DMA core .* \(.*No such file"):
+        check_driver(path, words)
+    ends = ends_of(project)
+    (tmp_path / ENDS).write_text(json.dumps(ends))
+    assert check_driver(path, words)["cores"] == ends
+    for tensors in (dict(list(ends["outputs"].items())[1:]), dict.fromkeys(ends["outputs"], "odma0"), ["odma0"]):
+        (tmp_path / ENDS).write_text(json.dumps({**ends, "outputs": tensors}))
+        with pytest.raises(BackendError, match=r"which DMA core carries which of [23] outputs"):
+            check_driver(path, words)
+    if name == "two_inputs":  # 16 bits and 4
+        swapped = dict(zip(ends["outputs"], reversed(ends["outputs"].values()), strict=True))
+        (tmp_path / ENDS).write_text(json.dumps({**ends, "outputs": swapped}))
+        with pytest.raises(BackendError, match=r"FINN's output stream is .* the compiler counted on"):
+            check_driver(path, words)
 
 
 def test_requantizations_that_only_scale_stay_products() -> None:

@@ -83,7 +83,8 @@ def test_load_on_the_board_moves_the_choice_and_its_end_moves_it_back(
         for _ in range(50):
             net.run(x, budget)
         later = list(net.decisions)[-10:]
-        assert {d.setting for d in later} <= {"small", "middle"} and not any(d.missed for d in later)
+        assert {d.setting for d in later} <= {"small", "middle"}
+        assert sum(d.missed for d in later) <= 1  # now and then a better setting is tried again
         logic._hz *= 2.5
         for _ in range(60):
             net.run(x, budget)

@@ -217,7 +217,7 @@ def test_an_address_where_nothing_is(stream_bundle: Bundle, monkeypatch: pytest.
             patch.setattr(net._slot.send, "physical_address", 0x1000)
             patch.setattr(net._slot.send, "flush", lambda: None)
             with pytest.raises(
-                DeviceError, match=r"sending \(MM2S\): decode error: .*\(MM2S control 0x1 status 0x5041"
+                DeviceError, match=r"sending \(MM2S\): decode error: .*\(MM2S control 0x4001 status 0x4041"
             ):
                 net.self_test()
         net.self_test()

@@ -57,6 +57,34 @@ def test_the_rtl_needs_the_engine_and_the_simulated_board(bundle: Path) -> None:
     assert answer.exit_code and "only bundles of the engine on the simulated board" in str(answer.exception)
 
 
+def refused(*arguments: object) -> str:
+    answer = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert answer.exit_code
+    return str(answer.exception)
+
+
+def test_how_to_wait(bundle: Path) -> None:
+    assert "waits by interrupt (8 came" in call("run", bundle, "--device", "sim", "--benchmark", 5)
+    assert "waits by polling (it was asked for)" in call("run", bundle, "--benchmark", 5, "--wait", "poll")
+    facts = json.loads(call("run", bundle, "--benchmark", 5, "--wait", "interrupt", "--json"))
+    assert facts["wait"] == {"how": "interrupt", "why": "", "woken": 8, "spurious": 0, "lost": 0}
+
+
+@pytest.mark.parametrize("command", ["run", "serve"])
+def test_boards_that_are_connected(bundle: Path, command: str, tmp_path: Path) -> None:
+    assert "--device remote: say where the board is: --address 192.168.2.99" in refused(
+        command, bundle, "--device", "remote"
+    )
+    assert "only with --device remote or served or uart" in refused(
+        command, bundle, "--device", "sim", "--address", "here"
+    )
+    port = tmp_path / "ttyUSB7"
+    assert f"port {port} cannot be opened: No such file" in refused(
+        command, bundle, "--device", "uart", "--address", port
+    )
+    assert "the bundle has no bitstream yet" in refused(command, bundle, "--device", "remote", "--url", "192.0.2.1")
+
+
 def test_serve(bundle: Path) -> None:
     start = "from bitwright.cli import main; main()"
     command = [sys.executable, "-c", start, "serve", str(bundle), "--device", "sim", "--port", "0"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from hypothesis import strategies as st
 
 from bitwright import flow
 from bitwright.compile.ir.requant import round_ratio
+from bitwright.compile.ir.types import IntType
 from bitwright.host import Accelerator, BundleError, DeviceError, InputError, load_bundle
+from bitwright.host.convert import to_integers
 from bitwright.host.devices.base import open_device
 from bitwright.host.tensors import MODES, Beat, Quantizer
 from bitwright.sim.board import SimulatedBoard
@@ -95,14 +98,35 @@ def test_self_test_and_real_outputs(bundle_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((1, 3, 5, 5), np.float32), "shape is"),
-        (np.full((1, 3, 5, 4), np.nan, np.float32), "holds nan"),
-        (np.zeros((1, 3, 5, 4), bool), "type is bool"),
+        (
+            np.zeros((1, 3, 5, 5), np.float32),
+            r"input x: shape is \(1, 3, 5, 5\), expected is \(N, 3, 5, 4\) of real numbers, which are quantized to "
+            r"INT8 \(-128\.\.127\)",
+        ),
+        (np.full((1, 3, 5, 4), np.nan, np.float32), r"input x, quantized to INT8 \(-128\.\.127\), holds nan; give fin"),
+        (np.zeros((1, 3, 5, 4), bool), r"input x: type is bool, expected are real numbers, .* INT8 \(-128\.\.127\)"),
     ],
 )
 def test_bad_inputs(bundle_dir: Path, x: np.ndarray, message: str) -> None:
     with Accelerator.load(bundle_dir, device="sim") as net, pytest.raises(InputError, match=message):
         net.run(x)
+
+
+@pytest.mark.parametrize(
+    ("itype", "name"), [("int4", "INT4"), ("uint8", "UINT8"), ("uint1", "BINARY"), ("int32", "INT32")]
+)
+def test_bad_integers_name_the_type_as_qonnx_does(bundle_dir: Path, itype: str, name: str) -> None:
+    qonnx = pytest.importorskip("qonnx.core.datatype")
+    kind = IntType.parse(itype)
+    port = replace(load_bundle(bundle_dir).inputs[0], quantizer=None, itype=itype, lo=kind.lo, hi=kind.hi)
+    assert (qonnx.DataType[name].min(), qonnx.DataType[name].max()) == (kind.lo, kind.hi)
+    given = f"{name} \\({kind.lo}\\.\\.{kind.hi}\\)"
+    with pytest.raises(InputError, match=f"values 0..{kind.hi + 1} leave the range of {given}"):
+        to_integers(port, np.asarray([0, kind.hi + 1]).reshape(2, 1, 1, 1) * np.ones(port.shape, np.int64))
+    with pytest.raises(InputError, match=f"type is float64, expected are integers of type {given}"):
+        to_integers(port, np.zeros((1, *port.shape)))
+    with pytest.raises(InputError, match=f"shape is .* of integers of type {given}"):
+        to_integers(port, np.zeros((1, 2), np.int64))
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,12 @@ def test_arrays(server: FrameServer) -> None:
         np.testing.assert_array_equal(found[name], server.net.run(x))
     with np.load(io.BytesIO(ask(server, "/run?raw=1", npy(x)))) as found:
         np.testing.assert_array_equal(found[name], server.net.run(x, raw=True))
+    named = io.BytesIO()
+    np.savez(named, **{facts["inputs"][0]["name"]: x})
+    with np.load(io.BytesIO(ask(server, "/run", named.getvalue()))) as found:
+        np.testing.assert_array_equal(found[name], server.net.run(x))
     stats = json.loads(ask(server, "/stats"))
-    assert (stats["requests"], stats["frames"], stats["errors"]) == (2, 12, 0)
+    assert (stats["requests"], stats["frames"], stats["errors"]) == (3, 18, 0) and stats["wait"]["how"] == "interrupt"
     assert 0 < stats["latency_ms"]["p50"] <= stats["latency_ms"]["p99"] and stats["counters"]["CYCLES"] > 0
 
 
@@ -89,7 +93,7 @@ def test_many_clients_at_once(server: FrameServer) -> None:
 
 
 def test_wrong_requests_are_answered(server: FrameServer) -> None:
-    assert refused(server, "/nothing") == (404, "/nothing: there are GET /, GET /stats and POST /run")
+    assert refused(server, "/nothing") == (404, "/nothing: there are GET /, GET /stats, POST /run and POST /integers")
     assert refused(server, "/other", b"")[0] == 404
     code, message = refused(server, "/run", b"hello")
     assert code == 400 and "no array in .npy format" in message
@@ -97,11 +101,14 @@ def test_wrong_requests_are_answered(server: FrameServer) -> None:
     assert code == 400 and "shape is (1, 3)" in message
     out = io.BytesIO()
     np.savez(out, a=np.zeros(3))
-    assert "send one array" in refused(server, "/run", out.getvalue())[1]
+    assert "unknown: ['a']" in refused(server, "/run", out.getvalue())[1]
+    assert "is missing" in refused(server, "/integers", out.getvalue())[1]
+    assert "send an .npz" in refused(server, "/integers", npy(np.zeros(3)))[1]
+    assert "nor an .npz" in refused(server, "/integers", out.getvalue()[:-30])[1]
     pickled = io.BytesIO()
     np.save(pickled, np.asarray([{}], object), allow_pickle=True)
     assert refused(server, "/run", pickled.getvalue())[0] == 400
-    assert json.loads(ask(server, "/stats"))["errors"] == 6
+    assert json.loads(ask(server, "/stats"))["errors"] == 9
 
 
 def test_a_fault_is_an_answer_and_not_the_end(server: FrameServer) -> None:

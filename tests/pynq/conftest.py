@@ -19,6 +19,8 @@ from bitwright.compile.build.design import clock_below
 from bitwright.host import Bundle, load_bundle
 from bitwright.overlay import architecture, board_of, write_overlay
 from bitwright.zoo import entry
+from tests.finn.nets import NETS
+from tests.host.test_finn_bundles import finn_bundle as finn_bundle_of
 
 #: The version that the caller promises to have installed.
 PROMISED = os.environ.get("BITWRIGHT_PYNQ", "")
@@ -45,6 +47,11 @@ def make(backend: str, board: str, folder: Path) -> Bundle:
     """The digits classifier as a bundle with an overlay, as a build would leave it."""
     out = folder / f"{backend}-{board}"
     flow.compile_model(entry("digits-classifier").model, out, board=board, backend=backend)
+    return with_overlay(out, board)
+
+
+def with_overlay(out: Path, board: str) -> Bundle:
+    """A compiled bundle with an overlay."""
     bit = write_overlay(load_bundle(out))
     path = out / "manifest.json"
     manifest = json.loads(path.read_text())
@@ -69,6 +76,13 @@ def finn_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     return make("finn", request.param, tmp_path_factory.mktemp("pynq"))
 
 
+@pytest.fixture(scope="session", params=["detector", "two_inputs"])
+def several_bundle(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """Of FINN, with several inputs or outputs."""
+    out = tmp_path_factory.mktemp("pynq") / request.param
+    return with_overlay(finn_bundle_of(NETS[request.param](), out), "zcu104")
+
+
 def _device(bundle: Bundle) -> Iterator[Any]:
     from bitwright.sim.board.pynq_device import simulated_pynq
 
@@ -89,3 +103,8 @@ def finn_device(finn_bundle: Bundle) -> Iterator[Any]:
 @pytest.fixture
 def dma_device(dma_bundle: Bundle) -> Iterator[Any]:
     yield from _device(dma_bundle)
+
+
+@pytest.fixture
+def several_device(several_bundle: Bundle) -> Iterator[Any]:
+    yield from _device(several_bundle)

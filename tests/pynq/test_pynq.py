@@ -18,7 +18,7 @@ import pytest
 
 from bitwright import overlay
 from bitwright.errors import SimulationError
-from bitwright.host import Accelerator, Bundle, BundleError, DeviceError
+from bitwright.host import Accelerator, Bundle, BundleError, DeviceError, waiting
 from bitwright.host.planes import load_layout
 
 pynq = pytest.importorskip("pynq", reason="pynq is not installed; make test-pynq runs these tests with every version")
@@ -38,7 +38,8 @@ def beats(bundle: Bundle) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load(bundle: Bundle, **options: Any) -> Accelerator:
-    return Accelerator.load(bundle, device="pynq", check_machine=False, **options)
+    """The runtime's clock is real, and this machine may be busy: simulating a frame may take seconds."""
+    return Accelerator.load(bundle, device="pynq", check_machine=False, **({"timeout": 60.0} | options))
 
 
 def test_a_plain_program_with_a_dma(dma_bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,6 +135,9 @@ def test_a_decode_error(dma_bundle: Bundle, dma_device: Any) -> None:
 
 
 def test_interrupts_of_the_dma(dma_bundle: Bundle, dma_device: Any) -> None:
+    """pynq's own, with its own UioController. It keeps the loop that it finds first: there has to be one before."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
     x, want = beats(dma_bundle)
     dma = pynq.Overlay(bitstream(dma_bundle)).axi_dma_0
     into, back = pynq.allocate(x.shape, x.dtype), pynq.allocate(want.shape, want.dtype)
@@ -145,8 +149,6 @@ def test_interrupts_of_the_dma(dma_bundle: Bundle, dma_device: Any) -> None:
         await dma.sendchannel.wait_async()
         await dma.recvchannel.wait_async()
 
-    loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
     loop.run_until_complete(main())
     np.testing.assert_array_equal(back, want)
 
@@ -221,9 +223,8 @@ def test_the_driver_that_hls4ml_generates(dma_bundle: Bundle, dma_device: Any, t
     np.testing.assert_array_equal(net.predict(x[::-1]).view(want.dtype), want[::-1])
 
 
-@pytest.mark.skipif(FINN is None, reason="FINN_SOURCE is not set: the folder of a FINN checkout")
-def test_the_driver_of_finn(finn_bundle: Bundle, finn_device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unmodified, with FINN's own packing: words and registers are read by two independent programs."""
+def finn_driver(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FINN's driver, unmodified, with FINN's own packing: words and registers are read by two independent programs."""
     assert FINN is not None
     monkeypatch.syspath_prepend(str(Path(FINN) / "src"))
     file = Path(FINN) / "src/finn/qnn-data/templates/driver/driver_base.py"
@@ -231,19 +232,38 @@ def test_the_driver_of_finn(finn_bundle: Bundle, finn_device: Any, monkeypatch: 
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    inputs, outputs = finn_bundle.golden()
-    (x,), (want,) = inputs.values(), outputs.values()
-    shapes: dict[str, Any] = {"num_inputs": 1, "num_outputs": 1}
-    for side, values, word in zip("io", (x, want), finn_bundle.finn_words(), strict=True):
-        kind = f"{'INT' if word.signed else 'UINT'}{word.bits}" if word.bits > 1 else "BINARY"
-        words = values[0].size // word.elements
-        shapes[f"{side}dt"] = [module.DataType[kind]]
-        shapes[f"{side}shape_normal"] = [(1, *values.shape[1:])]
-        shapes[f"{side}shape_folded"] = [(1, words, word.elements)]
-        shapes[f"{side}shape_packed"] = [(1, words, word.bytes)]
-    made = module.FINNExampleOverlay(bitstream(finn_bundle), "zynq-iodma", shapes, batch_size=len(x), fclk_mhz=100)
-    np.testing.assert_array_equal(made.execute(x.astype(np.float32)), want)
+    golden, ends = bundle.golden(), bundle.finn_ends()
+    frames = len(next(iter(golden[0].values())))
+    shapes: dict[str, Any] = {}
+    for name, values, side in zip(("input", "output"), golden, ends, strict=True):
+        letter = name[0]
+        shapes |= {f"num_{name}s": len(side), f"{name}_dma_name": [end.core for end in side]}
+        for end in side:
+            word, tensor = end.word, values[end.tensor]
+            kind = f"{'INT' if word.signed else 'UINT'}{word.bits}" if word.bits > 1 else "BINARY"
+            words = tensor[0].size // word.elements
+            for key, value in (
+                ("dt", module.DataType[kind]), ("shape_normal", (1, *tensor.shape[1:])),
+                ("shape_folded", (1, words, word.elements)), ("shape_packed", (1, words, word.bytes)),
+            ):  # fmt: skip
+                shapes.setdefault(letter + key, []).append(value)
+    made = module.FINNExampleOverlay(bitstream(bundle), "zynq-iodma", shapes, batch_size=frames, fclk_mhz=100)
+    got = made.execute([golden[0][end.tensor].astype(np.float32) for end in ends[0]])
+    for end, found in zip(ends[1], got if len(ends[1]) > 1 else [got], strict=True):
+        np.testing.assert_array_equal(found, golden[1][end.tensor])
     assert pynq.Clocks.fclk0_mhz == pytest.approx(100, rel=1e-2)
+
+
+@pytest.mark.skipif(FINN is None, reason="FINN_SOURCE is not set: the folder of a FINN checkout")
+def test_the_driver_of_finn(finn_bundle: Bundle, finn_device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    finn_driver(finn_bundle, monkeypatch)
+
+
+@pytest.mark.skipif(FINN is None, reason="FINN_SOURCE is not set: the folder of a FINN checkout")
+def test_the_driver_of_finn_with_several_ends(
+    several_bundle: Bundle, several_device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finn_driver(several_bundle, monkeypatch)
 
 
 # Our runtime --------------------------------------------------------------------------------------------------------
@@ -275,8 +295,87 @@ def test_the_runtime_with_finn(finn_bundle: Bundle, finn_device: Any) -> None:
     use(finn_bundle, finn_device)
 
 
+def test_the_runtime_with_several_ends(several_bundle: Bundle, several_device: Any) -> None:
+    with load(several_bundle) as net:
+        net.self_test()
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Simulating a frame takes longer than the frame."""
+    monkeypatch.setattr(waiting, "SLICE", 30.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_runtime_sleeps_until_an_interrupt_comes(engine_bundle: Bundle, engine_device: Any) -> None:
+    with load(engine_bundle) as net:
+        net.self_test()
+        waiter = net.transport.waiter
+        assert waiter.facts() == {"how": "interrupt", "why": "", "woken": 16, "spurious": 0, "lost": 0}
+        found = net.benchmark(5)
+        assert found.wait["how"] == "interrupt" and found.processor is not None
+        assert "waits by interrupt (24 came, 0 without need; 0 were lost), " in str(found)
+        net.reload()  # the interrupt controller is as after power-up
+        net.self_test()
+        assert (waiter.woken, waiter.lost) == (40, 0)
+    with load(engine_bundle, wait="poll") as net:
+        net.self_test()
+        assert "waits by polling (it was asked for), " in str(net.benchmark(1))
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_runtime_sleeps_until_a_dma_interrupts(dma_bundle: Bundle, dma_device: Any) -> None:
+    with load(dma_bundle) as net:
+        net.self_test()
+        net.self_test()
+        assert net.transport.waiter.facts() == {
+            "how": "interrupt", "why": "", "woken": 2, "spurious": 0, "lost": 0
+        }  # fmt: skip
+
+
+@pytest.mark.usefixtures("patient")
+def test_interrupts_that_others_have_taken_away(
+    engine_bundle: Bundle, engine_device: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever else uses the interrupt controller, results are right, and in the end it is polled."""
+    with load(engine_bundle) as net:
+        pynq.interrupt._InterruptController("axi_intc_0")  # disables every line
+        net.self_test()
+        assert net.transport.waiter.lost == 0
+        engine_device.board.inject("irq-lost")
+        monkeypatch.setattr(waiting, "SLICE", 0.05)
+        net.self_test()
+        assert net.transport.waiter.facts()["why"] == "3 interrupts in a row did not come"
+    engine_device.board.heal()
+    engine_device.board.inject("irq-spurious")
+    with load(engine_bundle) as net:
+        net.self_test()
+        assert net.transport.waiter.interrupts and net.transport.waiter.spurious > 0
+
+
+def test_designs_without_interrupts_are_polled(finn_bundle: Bundle, finn_device: Any) -> None:
+    with load(finn_bundle) as net:
+        assert net.benchmark(1).wait["why"] == "FINN's block design connects no interrupts"
+    with pytest.raises(DeviceError, match="wait='interrupt': FINN's block design connects no interrupts; use wait="):
+        load(finn_bundle, wait="interrupt")
+
+
+def test_a_kernel_without_the_uio_device(
+    engine_bundle: Bundle, engine_device: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for path, why in (
+        (None, r"no UIO device for interrupt \d+"),
+        (str(tmp_path / "uio0"), "uio0 cannot be opened: No"),
+    ):
+        monkeypatch.setattr(pynq.interrupt, "get_uio_irq", lambda irq, path=path: path)
+        with load(engine_bundle) as net:
+            net.self_test()
+        with pytest.raises(DeviceError, match=why):
+            load(engine_bundle, wait="interrupt")
+
+
 def test_faults_below_the_runtime(engine_bundle: Bundle, engine_device: Any) -> None:
-    with load(engine_bundle, timeout=0.2) as net:
+    with load(engine_bundle) as net:
         engine_device.board.inject("engine-read-error")
         with pytest.raises(DeviceError, match="error 5"):
             net.self_test()

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from bitwright.cli.app import app
 from bitwright.host import Accelerator, Bundle, DeviceError
 
 pynq = pytest.importorskip("pynq", reason="pynq is not installed; make test-pynq runs these tests with every version")
@@ -41,6 +44,22 @@ def test_golden_vectors_over_the_network(engine_bundle: Bundle, board: Any) -> N
         with pytest.raises(DeviceError, match=r"PYNQ\.remote gives no access to sensors"):
             net.power()
     assert not board.buffers  # all were given back
+
+
+@needs_remote
+def test_the_command_line(engine_bundle: Bundle, board: Any, tmp_path: Path) -> None:
+    def call(*arguments: str) -> str:
+        answer = CliRunner().invoke(
+            app, ["run", str(engine_bundle.root), "--device", "remote", "--url", "127.0.0.1", *arguments]
+        )
+        assert answer.exit_code == 0, answer.exception
+        return answer.output
+
+    assert "device remote: 16 golden frames, every integer equal" in call("--self-test")
+    assert "waits by polling (PYNQ.remote has no interrupts)" in call("--benchmark", "2")
+    call("--raw", "--output", str(tmp_path / "y.npy"))
+    (want,) = engine_bundle.golden()[1].values()
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), want)
 
 
 @needs_remote

@@ -1,12 +1,19 @@
 // SPDX-FileCopyrightText: 2026 The bitwright authors
 // SPDX-License-Identifier: Apache-2.0
 //
-// Drives the ports of bw_am with streams of requests and writes down when each was granted and what came back.
+// Drives the ports of bw_am or bw_am_one with streams of requests and writes down when each was granted and what came back.
 #include <cstdint>
 #include <cstring>
 
-#include "Vbw_am.h"
 #include "verilated.h"
+
+#if __has_include("Vbw_am.h")  // the build has the header of one of them
+#include "Vbw_am.h"
+using Top = Vbw_am;
+#else
+#include "Vbw_am_one.h"
+using Top = Vbw_am_one;
+#endif
 
 namespace {
 template <typename Wide>
@@ -20,6 +27,11 @@ void put(uint64_t &port, int position, int width, uint32_t value) {
   const uint64_t mask = ((1ULL << width) - 1) << position;
   port = (port & ~mask) | (uint64_t(value) << position);
 }
+void put(uint32_t &port, int position, int width, uint32_t value) {
+  uint64_t wide = port;
+  put(wide, position, width, value);
+  port = uint32_t(wide);
+}
 }  // namespace
 
 // Streams of n requests a port: address, cycles to wait before the request, for writers 16 bytes. Out: cycle of the
@@ -29,7 +41,7 @@ extern "C" int64_t am_run(int width, int64_t n, const uint16_t *rd_address, cons
                           const uint16_t *wr_address, const uint16_t *wr_gap, const uint8_t *wr_data, int64_t *rd_asked, int64_t *rd_granted,
                           int64_t *rd_came, uint8_t *rd_data, int64_t *wr_asked, int64_t *wr_granted, int64_t *errors) {
   VerilatedContext context;
-  Vbw_am top(&context);
+  Top top(&context);
   int64_t rd_next[5] = {}, rd_out[5] = {}, wr_next[3] = {}, rd_wait[5], wr_wait[3];
   for (int p = 0; p < 5; p++) rd_wait[p] = rd_gap[p * n];
   for (int p = 0; p < 3; p++) wr_wait[p] = wr_gap[p * n];

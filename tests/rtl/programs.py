@@ -17,8 +17,13 @@ from bitwright.sim.rtl.engine import RtlEngine
 
 ORIGIN = 0x7F_0000_0000
 REGION_BYTES = 1 << 18
-#: `small`: the reduced build with accumulators of 27 bits, so that any program runs on it.
-BUILDS = CONFIGS | {"small": replace(CONFIGS["ecp5"], name="small", x_bits=27)}
+#: `small`, `bare`, `least`: the reduced builds with accumulators of 27 bits, so that any program runs on them; `bare`
+#: and `least` have no depthwise unit, `least` is reduced like the build of the Tang Nano 20K.
+BUILDS = CONFIGS | {
+    "small": replace(CONFIGS["ecp5"], name="small", x_bits=27),
+    "bare": replace(CONFIGS["ecp5-small"], name="bare", x_bits=27, am_depth=512, am_blocks=1, small=0),
+    "least": replace(CONFIGS["ecp5-small"], name="least", x_bits=27, am_depth=512, am_blocks=0, small=1),
+}
 
 
 @cache

@@ -24,13 +24,15 @@ RD_LAT, WR_LAT = 5, 3
 DEPTH = 1536  # no power of two: addresses beyond it exist
 INDEX_BITS = 11
 WIDTH = INDEX_BITS + 4
+ONE_DEPTH, ONE_WIDTH = 64, 10  # of the memory of one bank
 Array = npt.NDArray[np.integer]
 
 
 @cache
-def library() -> ctypes.CDLL:
+def library(top: str = "bw_am") -> ctypes.CDLL:
     harness = Path(__file__).with_name("am_harness.cpp")
-    made = build_library("bw_am", [RTL / "bw_am.sv"], harness, {"AM_DEPTH": DEPTH, "ADDR_W": WIDTH}, include=[RTL])
+    depth, width = (DEPTH, WIDTH) if top == "bw_am" else (ONE_DEPTH, ONE_WIDTH)
+    made = build_library(top, [RTL / f"{top}.sv"], harness, {"AM_DEPTH": depth, "ADDR_W": width}, include=[RTL])
     made.am_run.restype = ctypes.c_int64
     return made
 
@@ -49,7 +51,7 @@ class Log:
     errors: Array
 
 
-def play(rd_address: Array, rd_gap: Array, wr_address: Array, wr_gap: Array, wr_data: Array) -> Log:
+def play(rd_address: Array, rd_gap: Array, wr_address: Array, wr_gap: Array, wr_data: Array, top: str = "bw_am") -> Log:
     n = rd_address.shape[1]
     inputs = [np.ascontiguousarray(a, np.uint16) for a in (rd_address, rd_gap, wr_address, wr_gap)]
     inputs.append(np.ascontiguousarray(wr_data, np.uint8))
@@ -57,7 +59,8 @@ def play(rd_address: Array, rd_gap: Array, wr_address: Array, wr_gap: Array, wr_
     data, errors = np.zeros((5, n, 16), np.uint8), np.zeros(8, np.int64)
     arrays = [*inputs, *times[:3], data, *times[3:], errors]
     pointers = [ctypes.c_void_p(a.ctypes.data) for a in arrays]
-    cycles = library().am_run(ctypes.c_int(WIDTH), ctypes.c_int64(n), *pointers)
+    width = ctypes.c_int(WIDTH if top == "bw_am" else ONE_WIDTH)
+    cycles = library(top).am_run(width, ctypes.c_int64(n), *pointers)
     assert cycles >= 0, "a port was never served, or served without a request"
     return Log(cycles, times[0], times[1], times[2], data, times[3], times[4], errors)
 
@@ -70,15 +73,36 @@ def index(address: Array) -> Array:
     return address >> 2 & ((1 << INDEX_BITS) - 1)
 
 
-def check_one_winner(address: Array, asked: Array, granted: Array) -> None:
+def check_one_winner(banks: Array, asked: Array, granted: Array) -> None:
     """In every cycle each bank that is asked serves exactly one port."""
     served: dict[tuple[int, int], int] = defaultdict(int)
     wanted: set[tuple[int, int]] = set()
-    for a, first, last in zip(bank(address).flat, asked.flat, granted.flat, strict=True):
+    for a, first, last in zip(banks.flat, asked.flat, granted.flat, strict=True):
         served[int(last), int(a)] += 1
         wanted.update((cycle, int(a)) for cycle in range(first, last + 1))
     assert set(served.values()) == {1}
     assert set(served) == wanted
+
+
+def check_contents(log: Log, rd_address: Array, wr_address: Array, wr_data: Array, there: Array) -> None:
+    """What is read is what was written WR_LAT cycles before or later. there: which of the words that are read exist."""
+    history: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
+    for a, when, data in sorted(
+        ((int(a), int(t), bytes(d.astype(np.uint8))) for a, t, d in
+         zip(wr_address.flat, log.wr_granted.flat, wr_data.reshape(-1, 16), strict=True)), key=lambda x: x[1]
+    ):  # fmt: skip
+        history[a].append((when, data))
+    sure = 0
+    reads = zip(rd_address.flat, log.rd_granted.flat, log.rd_data.reshape(-1, 16), there.flat, strict=True)
+    for a, when, data, exists in reads:
+        if not exists:
+            continue
+        settled = [d for t, d in history[int(a)] if t <= when - WR_LAT]
+        moving = [d for t, d in history[int(a)] if when - WR_LAT < t <= when + RD_LAT]
+        if settled or moving:
+            assert bytes(data) in (settled[-1:] + moving if settled else [*moving, bytes(data)])
+            sure += not moving
+    assert sure > 100
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -94,30 +118,33 @@ def test_random_traffic(seed: int) -> None:
     wr_data = rng.integers(0, 256, (3, n, 16))
     log = play(rd_address, rng.integers(0, gaps + 1, (5, n)), wr_address, rng.integers(0, gaps + 1, (3, n)), wr_data)
 
-    check_one_winner(rd_address, log.rd_asked, log.rd_granted)
-    check_one_winner(wr_address, log.wr_asked, log.wr_granted)
+    check_one_winner(bank(rd_address), log.rd_asked, log.rd_granted)
+    check_one_winner(bank(wr_address), log.wr_asked, log.wr_granted)
     assert (log.rd_came == log.rd_granted + RD_LAT).all()
     # 15 refusals, then at most the ports that are as urgent before it, each of which may come round once more.
     assert (log.rd_granted - log.rd_asked).max() <= 15 + 4 * 2
     assert (log.wr_granted - log.wr_asked).max() <= 15 + 2 * 2
     assert log.errors.tolist() == [*(index(rd_address) >= DEPTH).sum(1), *(index(wr_address) >= DEPTH).sum(1)]
+    check_contents(log, rd_address, wr_address, wr_data, index(rd_address) < DEPTH)
 
-    history: dict[int, list[tuple[int, bytes]]] = defaultdict(list)
-    for a, when, data in sorted(
-        ((int(a), int(t), bytes(d.astype(np.uint8))) for a, t, d in
-         zip(wr_address.flat, log.wr_granted.flat, wr_data.reshape(-1, 16), strict=True)), key=lambda x: x[1]
-    ):  # fmt: skip
-        history[a].append((when, data))
-    sure = 0
-    for a, when, data in zip(rd_address.flat, log.rd_granted.flat, log.rd_data.reshape(-1, 16), strict=True):
-        if index(a) >= DEPTH:
-            continue
-        settled = [d for t, d in history[int(a)] if t <= when - WR_LAT]
-        moving = [d for t, d in history[int(a)] if when - WR_LAT < t <= when + RD_LAT]
-        if settled or moving:
-            assert bytes(data) in (settled[-1:] + moving if settled else [*moving, bytes(data)])
-            sure += not moving
-    assert sure > 100
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_bank(seed: int) -> None:
+    """bw_am_one: ports take turns, latencies and contents as of the other."""
+    rng = np.random.default_rng(seed)
+    n, words, gaps = 3000, [12, 64, 1 << ONE_WIDTH][seed], [12, 0, 5][seed]
+    pool = rng.choice(1 << ONE_WIDTH, words, replace=False)
+    rd_address, wr_address = rng.choice(pool, (5, n)), rng.choice(pool, (3, n))
+    wr_data = rng.integers(0, 256, (3, n, 16))
+    waits = rng.integers(0, gaps + 1, (5, n)), rng.integers(0, gaps + 1, (3, n))
+    log = play(rd_address, waits[0], wr_address, waits[1], wr_data, "bw_am_one")
+
+    check_one_winner(np.zeros((5, n), np.int64), log.rd_asked, log.rd_granted)
+    check_one_winner(np.zeros((3, n), np.int64), log.wr_asked, log.wr_granted)
+    assert (log.rd_came == log.rd_granted + RD_LAT).all()
+    assert (log.rd_granted - log.rd_asked).max() <= 4 and (log.wr_granted - log.wr_asked).max() <= 2
+    assert not log.errors.any()
+    check_contents(log, rd_address, wr_address, wr_data, np.ones((5, n), bool))
 
 
 def test_neighbours_do_not_wait() -> None:

@@ -54,6 +54,9 @@ UNITS: dict[str, tuple[str, dict[str, int], dict[str, int]]] = {
     "am": ("bw_am", {"AM_DEPTH": 512, "ADDR_W": 13}, {
         "rd_req_i": 5, "rd_addr_i": 65, "wr_req_i": 3, "wr_addr_i": 39, "wr_data_i": 384,
     }),
+    "am_one": ("bw_am_one", {"AM_DEPTH": 64, "ADDR_W": 10}, {
+        "rd_req_i": 5, "rd_addr_i": 50, "wr_req_i": 3, "wr_addr_i": 30, "wr_data_i": 384,
+    }),
     "ctrl": ("bw_ctrl", {}, {
         "start_i": 1, "reset_i": 1, "clear_done_i": 1, "watchdog_i": 32, "base_i": 28, "size_i": 32, "bus_idle_i": 1,
         "progress_i": 1, "cmd_ready_i": 4, "done_i": 4, "f_ready_i": 1, "f_valid_i": 1, "f_data_i": 128, "f_err_i": 1,
@@ -66,6 +69,8 @@ UNITS: dict[str, tuple[str, dict[str, int], dict[str, int]]] = {
 SPOILT = {
     "bad_gen": ("gen", "room_q <= used_q < (QUEUE_W+1)'((1 << QUEUE_W) - 1);", "room_q <= 1'b1;"),
     "bad_readers": ("am", "assign rd_gnt_o[p] = rd_req_i[p] && beaten == 5'b0;", "assign rd_gnt_o[p] = rd_req_i[p];"),
+    "bad_reader": ("am_one", "assign rd_gnt_o = rd_pick & (~rd_pick + 5'd1);", "assign rd_gnt_o = rd_pick;"),
+    "bad_writer": ("am_one", "assign wr_gnt_o = wr_pick & (~wr_pick + 3'd1);", "assign wr_gnt_o = wr_pick;"),
     "bad_writers": ("am", "assign wr_gnt_o[p] = wr_req_i[p] && beaten == 3'b0;", "assign wr_gnt_o[p] = wr_req_i[p];"),
 }
 
@@ -206,6 +211,8 @@ CASES: list[tuple[str, str, list[Row]]] = [
     ("bad_gen", "a_queue", [{"cmd_valid_i": 1, "out_ready_i": 1, "cmd_i": pw(PLANES=99)}, *[{}] * 40]),
     ("bad_readers", "a_one_reader", [{"rd_req_i": 0b10001}]),
     ("bad_writers", "a_one_writer", [{"wr_req_i": 0b101}]),
+    ("bad_reader", "a_one_reader", [{"rd_req_i": 0b10001}]),
+    ("bad_writer", "a_one_writer", [{"wr_req_i": 0b101}]),
     ("ctrl", "a_done", [{"done_i": 0b0100}]),
 ]  # fmt: skip
 #: What keeps the rules of a unit.

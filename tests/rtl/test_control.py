@@ -125,6 +125,30 @@ def test_wrong_programs_are_refused(case: str, seed: int | None) -> None:
     healthy(made)
 
 
+@pytest.mark.parametrize(
+    ("name", "opcode", "fields"),
+    [
+        ("bare", "DW", {}),
+        ("bare", "LD", {"DEST": isa.DESTINATIONS.index("DW_WEIGHT"), "REGION": 2, "BEATS": 1} | MOVE),
+        ("bare", "LD", {"DEST": isa.DESTINATIONS.index("DW_TABLE"), "REGION": 2, "BEATS": 1} | MOVE),
+        ("tiny", "PW", {"SUM": 1}),
+    ],
+)
+def test_instructions_of_other_builds_are_refused(name: str, opcode: str, fields: dict[str, int]) -> None:
+    """Of the depthwise unit where there is none, sums on the array where there is one."""
+    made = engine(name)
+    regions(made)
+    program = Program(made.config)
+    traffic(program, 2)
+    program.add(opcode, **fields)
+    made.load(0, program.pack())
+    made.run(20_000)
+    assert made.fault == EngineFault(3, 0, 4)
+    made.step(2000)
+    assert made.status == ERROR
+    healthy(made)
+
+
 def test_a_region_overrun_touches_nothing() -> None:
     """Not one beat of the row that leaves the region is written."""
     made = engine()

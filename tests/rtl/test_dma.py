@@ -150,3 +150,15 @@ def test_other_configurations(name: str) -> None:
     for block in range(4):
         source = np.stack([dram[2, block * 1500 + 105 * r :][:100] for r in range(10)]).reshape(-1, 16)
         assert (dram[3, block * 1000 + 3 :][:1000] == source).all()
+
+
+def test_engines_end_in_any_order() -> None:
+    """The first of several is taken down last."""
+    config = CONFIGS["tiny"]
+    engines = [RtlEngine(config, REGION_BYTES) for _ in range(3)]
+    first = engines[0]
+    del engines
+    RtlEngine(config, REGION_BYTES).step(10)
+    first.step(10)
+    assert first.status == 0
+    del first

@@ -97,6 +97,8 @@ class Generator:
         self.load("PW_WEIGHT", half * c.weight_depth // 2 * c.weight_beats, weights, {f"PW{half}"})
         lanes = c.const_depth // 2 * c.requant_lanes
         self.load("PW_CONST", half * lanes, self.constants(lanes), {f"PW{half}"})
+        if not c.dw:
+            return
         rows = c.dw_weight_depth // 2
         self.load(
             "DW_WEIGHT", half * rows * 4, self.rng.bytes(rows * 48), {f"DW{half}"}, BEATS=3, ROWS=rows, DRAM_STRIDE=3,
@@ -132,18 +134,21 @@ class Generator:
         c = self.config
         kh, kw, planes, w8 = self.pick(1, 1, 3), self.pick(1, 1, 3), 1 + self.below(3), self.pick(0, 0, 1)
         subs = 1 + self.below(3)
-        channels = subs * (c.pairs if w8 else 2 * c.pairs)
+        total = 0 if c.dw or w8 else self.pick(0, 1)
+        channels = subs * (c.pairs if w8 or total else 2 * c.pairs)
         sources, targets = self.places(planes, -(-channels // 16))
         steps = subs * kh * kw * planes
         oh, ow = 1 + self.below(11), 1 + self.below(11)
-        entries = channels // c.requant_lanes
+        entries = subs * c.pairs * (1 if w8 else 2) // c.requant_lanes
         values = self.common(kh, kw, half) | {
-            "PLANES": planes, "SUBS": subs, "W8": w8, "OH": oh, "OW": ow, "OUT_PITCH": ow,
+            "PLANES": planes, "SUBS": subs, "W8": w8, "SUM": total, "OH": oh, "OW": ow, "OUT_PITCH": ow,
             "IN_TABLE": self.table("PW", sources), "OUT_TABLE": self.table("PW", targets),
             "OUT_OFFSET": self.pick(0, SLOT - oh * ow),
             "WEIGHT_BASE": half * c.weight_depth // 2 + self.below(self.words - steps + 1),
             "CONST_BASE": half * c.const_depth // 2 + self.below(c.const_depth // 2 - entries + 1),
         }  # fmt: skip
+        if total:  # activations less a zero point have 9 bits, of both kinds
+            values |= {"SECOND_SIGNED": self.below(2), "ZERO_POINT": 0}
         self.hazards.add("PW", self.names(sources) | {f"PW{half}", "PW table"}, self.names(targets), **values)
 
     def depthwise(self, half: int, mode: str) -> None:
@@ -183,14 +188,14 @@ class Generator:
         for move in moves:
             self.hazards.add("LD", set(), everything, REGION=2, **move)
         tables_at = {}
-        for unit in ("PW", "DW"):
+        for unit in ("PW", "DW") if self.config.dw else ("PW",):
             tables_at[unit] = len(self.data)
             self.load(f"{unit}_TABLE", 0, bytes(2 * self.config.table_depth), {f"{unit} table"})
         self.parameters(0)
         self.parameters(1)
         for step in range(count):
             half = step // 6 % 2
-            if self.below(2):
+            if self.below(2) or not self.config.dw:
                 self.pointwise(half)
             else:
                 self.depthwise(half, isa.DW_MODES[self.below(5)])
@@ -206,9 +211,9 @@ class Generator:
                 self.hazards.add("LD", {f"dram{dram}"}, self.names([target]), OFFSET=dram, ADDRESS=target, **place)
         for move in moves:
             self.hazards.add("ST", everything, set(), REGION=3, **move)
-        for unit, entries in self.tables.items():
-            raw = np.array(entries, "<u2").tobytes()
-            self.data[tables_at[unit] : tables_at[unit] + len(raw)] = raw
+        for unit, at in tables_at.items():
+            raw = np.array(self.tables[unit], "<u2").tobytes()
+            self.data[at : at + len(raw)] = raw
         program = self.program.pack()
         assert len(program) <= CONSTANTS and CONSTANTS + len(self.data) <= REGION_BYTES
         return program, bytes(self.data)
@@ -246,6 +251,24 @@ def test_random_programs(seed: int) -> None:
 def test_random_programs_on_the_reduced_build(seed: int) -> None:
     """4 pairs, multipliers of 18 bits, activations in 4 banks: an address is the same, who waits is not."""
     check("small", 200 + seed, 16, stall_seed=None if seed % 2 else seed, latency=[5, 40, 200][seed % 3])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_programs_without_the_depthwise_unit(seed: int) -> None:
+    """2 pairs, sums on the array."""
+    check("bare", 300 + seed, 16, stall_seed=None if seed % 2 else seed, latency=[5, 40, 200][seed % 3])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_random_programs_with_few_registers(seed: int) -> None:
+    """Columns added by a tree, activations in one bank, no queues."""
+    check("least", 400 + seed, 16, stall_seed=None if seed % 2 else seed, latency=[5, 40, 200][seed % 3])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100))
+def test_many_without_the_depthwise_unit(seed: int) -> None:
+    check("bare", 900 + seed, 16, stall_seed=seed, latency=2 * seed)
 
 
 @pytest.mark.slow

@@ -21,7 +21,9 @@ from bitwright.sim.rtl.build import build_library
 pytestmark = pytest.mark.rtl
 
 HERE = Path(__file__).parent
-SOURCES = [RTL / f"{n}.sv" for n in ("bw_requant", "bw_pw_array", "bw_pw_loop", "bw_pw_gen", "bw_pw_out", "bw_pw")]
+SOURCES = [RTL / f"{n}.sv" for n in (
+    "bw_requant", "bw_pw_array", "bw_pw_tree", "bw_pw_loop", "bw_pw_gen", "bw_pw_out", "bw_pw"
+)]  # fmt: skip
 WEIGHTS, CONSTANTS, TABLE, ADDRESS_BITS = 64, 16, 64, 15
 ADDRESS_MASK = (1 << ADDRESS_BITS) - 1
 #: Table entry of a word that is not written.
@@ -42,10 +44,10 @@ class _Run(ctypes.Structure):
 
 
 @cache
-def _library(pairs: int) -> ctypes.CDLL:
+def _library(pairs: int, small: int = 0) -> ctypes.CDLL:
     parameters = {
         "PAIRS": pairs, "WEIGHT_DEPTH": WEIGHTS, "CONST_DEPTH": CONSTANTS, "TABLE_DEPTH": TABLE, "ADDR_W": ADDRESS_BITS,
-        "MUL18": int(pairs == 4),
+        "MUL18": int(pairs <= 4), "SUMS": int(pairs == 2), "SMALL": small,
     }  # fmt: skip
     return build_library("bw_pw", SOURCES, HERE / "pw_harness.cpp", parameters, [RTL])
 
@@ -100,7 +102,9 @@ def _activations(m: Machine, c: Command, oy: int, ox: int) -> Array:
                 if 0 <= y < c["H"] and 0 <= x < c["W"]:
                     base = int(m.table[(c["IN_TABLE"] + p) % TABLE]) + c["IN_OFFSET"]
                     word = m.memory[(base + (y >> c["UP_Y"]) * c["IN_PITCH"] + (x >> c["UP_X"])) & ADDRESS_MASK]
-                    values = word.view(np.int8) if c["ACT_SIGNED"] else word
+                    second = c.get("SUM") and p % 2
+                    signed = c["SECOND_SIGNED" if second else "ACT_SIGNED"]
+                    values = word.view(np.int8) if signed else word
                     rows.append(values.astype(np.int64) - c["ZERO_POINT"])
                 else:
                     rows.append(np.zeros(16, np.int64))
@@ -126,12 +130,16 @@ def golden(m: Machine, c: Command) -> tuple[list[int], list[Array]]:
         for ox in range(c["OW"]):
             acc = np.einsum("sl,slc->c", _activations(m, c, oy, ox), matrix)
             assert np.all(abs(acc) < 1 << 26)
-            total = acc * m.multiplier[entry, lane] + m.addend[entry, lane]
+            total, addend = acc * m.multiplier[entry, lane], m.addend[entry, lane]
+            if c.get("SUM"):  # of the two halves of the columns, with the addend of the first
+                total = total.reshape(-1, 2, lanes).sum(axis=1).reshape(-1)
+                addend = addend.reshape(-1, 2, lanes)[:, 0].reshape(-1)
+            total = total + addend
             t = total >> shift
             if c["HALF_EVEN"]:
                 t = np.where(total & ((1 << shift) - 1) == 0, t & ~1, t)
             y = ((t if c["WRAP"] else np.clip(t, c["LO"], c["HI"])) & 0xFF).astype(np.uint8)
-            y = np.concatenate([y, np.zeros(-channels % 16, np.uint8)]).reshape(-1, 16)
+            y = np.concatenate([y, np.zeros(-len(y) % 16, np.uint8)]).reshape(-1, 16)
             for w, word in enumerate(y):
                 base = int(m.table[(c["OUT_TABLE"] + w) % TABLE])
                 if base != NOWHERE:
@@ -142,7 +150,7 @@ def golden(m: Machine, c: Command) -> tuple[list[int], list[Array]]:
 
 def _drops_last(m: Machine, c: Command) -> bool:
     """The last word of a pixel is not written."""
-    channels = c["SUBS"] * m.pairs * (1 if c["W8"] else 2)
+    channels = c["SUBS"] * m.pairs * (1 if c["W8"] or c.get("SUM") else 2)
     return int(m.table[(c["OUT_TABLE"] + -(-channels // 16) - 1) % TABLE]) == NOWHERE
 
 
@@ -208,13 +216,14 @@ def _run(m: Machine, commands: list[Command], room: int, **options: int) -> Resu
 def _check(m: Machine, commands: list[Command], **options: int) -> Result:
     wanted = [golden(m, c) for c in commands]
     addresses = np.array([a for part, _ in wanted for a in part])
-    words = np.array([w for _, part in wanted for w in part])
+    words = np.array([w for _, part in wanted for w in part], np.uint8).reshape(-1, 16)
     result = _run(m, commands, len(words), **options)
     assert len(result.words) == len(words)
     np.testing.assert_array_equal(result.addresses, addresses)
     np.testing.assert_array_equal(result.words, words)
     ends = np.cumsum([len(part) for part, _ in wanted]) - 1
-    lasts = np.where(ends < 0, 0, result.write_cycles[ends] + 4)  # -1: no word so far
+    cycles = np.append(result.write_cycles, -4)  # -1: no word so far
+    lasts = cycles[ends] + 4
     dropped = np.array([_drops_last(m, c) for c in commands])  # then it is done when the word was passed over
     np.testing.assert_array_equal(result.done[~dropped], lasts[~dropped])
     assert np.all(result.done[dropped] > lasts[dropped])
@@ -223,7 +232,7 @@ def _check(m: Machine, commands: list[Command], **options: int) -> Result:
     return result
 
 
-ALL_PAIRS = [4, 8, 32, pytest.param(16, marks=pytest.mark.slow)]
+ALL_PAIRS = [2, 4, 8, 32, pytest.param(16, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize("pairs", ALL_PAIRS)
@@ -245,6 +254,19 @@ def test_tiny_instructions_overlap(pairs: int) -> None:
     commands = [_command(rng, **small, SUBS=int(rng.integers(1, 4))) for _ in range(200)]
     _check(m, commands)
     _check(m, commands, read=100, write=70, seed=3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sums(seed: int) -> None:
+    """Among other instructions: planes in turn of two signednesses, each with its multiplier."""
+    rng = np.random.default_rng(seed)
+    m = Machine.random(2, rng)
+    commands = []
+    for number in range(24):
+        total = {"SUM": 1, "W8": 0, "SECOND_SIGNED": number // 2 % 2, "ZERO_POINT": 0, "SUBS": 1 + number % 17}
+        commands.append(_command(rng, **(total if number % 4 else {})))
+    chances = ((256, 256, 256), (200, 256, 256), (256, 60, 256), (128, 128, 30), (40, 256, 256), (230, 200, 100))[seed]
+    _check(m, commands, read=chances[0], write=chances[1], command=chances[2], seed=seed)
 
 
 @pytest.mark.parametrize("pairs", ALL_PAIRS)
@@ -340,3 +362,19 @@ def test_slow_writes_hold_the_steps_back(pairs: int) -> None:
     commands = [_command(rng, **short, W8=0, SUBS=2), _command(rng, **short, W8=1, SUBS=3)]
     for write in (10, 128):
         assert _check(m, commands, write=write).stall > 0
+
+
+@pytest.mark.parametrize("pairs", [2, pytest.param(16, marks=pytest.mark.slow)])
+def test_columns_added_by_a_tree(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SMALL: the same words at the same addresses."""
+    library = _library
+    monkeypatch.setitem(globals(), "_library", lambda n: library(n, 1))
+    for seed in range(6):
+        test_random_instructions_back_to_back(pairs, seed)
+    test_tiny_instructions_overlap(pairs)
+    test_extremes_of_the_packed_sums(pairs)
+    test_flush_forgets_everything(pairs)
+    for w8 in (0, 1):
+        test_cycles(pairs, w8)
+    if pairs == 2:
+        test_sums(0)

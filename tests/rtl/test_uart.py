@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The engine behind a serial port (hw/shells/uart): the whole design of the ULX3S, bit by bit on its two lines, under
-the host runtime."""
+"""The engine behind a serial port (hw/shells/uart): the whole design of a board, bit by bit on its two lines, under the
+host runtime; what does not depend on the board with that of the ULX3S."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ from bitwright.flow import compile_model
 from bitwright.host import Accelerator
 from bitwright.host.bundle import Bundle, load_bundle
 from bitwright.host.devices.uart import BEAT, READ_BEATS, WRITE, WRITE_BEATS, Link, SerialPort, UartDevice, crc8
+from bitwright.host.engine import CTRL, IRQ_ENABLE, START
 from bitwright.host.errors import DeviceError
 from bitwright.sim import reference
 from bitwright.zoo import entries
 from tests.engine.nets import random_input
-from tests.rtl.uart_line import BEATS, Line
+from tests.rtl.uart_line import DESIGNS, Line
 
 pytestmark = pytest.mark.rtl
 MODEL = next(e.model for e in entries() if e.name == "digits-classifier")
+BEATS = DESIGNS["ulx3s-85f"].beats
+
+
+def compiled(folder: Path, board: str) -> Bundle:
+    compile_model(MODEL, folder / "digits", board=board, backend="engine")
+    return load_bundle(folder / "digits")
 
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    out = tmp_path_factory.mktemp("uart") / "digits"
-    compile_model(MODEL, out, board="ulx3s-85f", backend="engine")
-    return load_bundle(out)
+    return compiled(tmp_path_factory.mktemp("uart"), "ulx3s-85f")
 
 
-def test_digits_through_the_line(bundle: Bundle) -> None:
+@pytest.mark.parametrize("board", sorted(DESIGNS))
+def test_digits_through_the_line(board: str, tmp_path: Path) -> None:
     graph = import_model(MODEL)
     frames = [random_input(graph, seed) for seed in range(4)]
     x = {name: np.concatenate([f[name] for f in frames]) for name in frames[0]}
-    line = Line()
+    bundle, line = compiled(tmp_path, board), Line(board)
     with Accelerator(bundle, UartDevice(bundle, line)) as net:
         got = net.run_integers(x)
     want = reference.run(graph, x)
@@ -49,7 +55,7 @@ def test_digits_through_the_line(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("skew", [-0.025, 0.025])
 def test_clocks_that_do_not_agree(skew: float) -> None:
-    link = Link(Line(skew))
+    link = Link(Line(skew=skew))
     data = np.random.default_rng(1).integers(0, 256, 300 * BEAT, np.uint8).tobytes()
     link.write_beats(5, data)
     assert link.read_beats(5, 300) == data and link.hello() == BEATS
@@ -128,7 +134,10 @@ def test_button_and_lamps(bundle: Bundle) -> None:
     registers = net.device.registers("engine")
     watchdog = registers.read(0x1C)
     net.run_integers(random_input(import_model(MODEL)))
-    assert watchdog and line.leds & 2, "the interrupt is on"
+    assert watchdog and not line.leds & 2, "the host polls"
+    registers.write(CTRL, START | IRQ_ENABLE)  # the same frame again
+    line.sleep(0.2)
+    assert line.leds & 2, "the interrupt is on"
     line.button(True)
     line.button(False)
     assert not line.leds & 2 and registers.read(0x1C) == 0

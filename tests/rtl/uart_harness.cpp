@@ -6,14 +6,34 @@
 #include <cstdint>
 #include <deque>
 
-#include "Vulx3s.h"
 #include "verilated.h"
+
+// The build has the header of one board only.
+#if __has_include("Vulx3s.h")
+#include "Vulx3s.h"
+using Top = Vulx3s;
+#define CLOCK clk_25mhz
+#define TO_BOARD ftdi_txd
+#define FROM_BOARD ftdi_rxd
+#define BUTTON btn_fire1
+#define LEDS led
+constexpr int DARK = 0;  // level of a lamp that is off, for all of them
+#else
+#include "Vtang_nano_20k.h"
+using Top = Vtang_nano_20k;
+#define CLOCK clk_27mhz
+#define TO_BOARD uart_rx
+#define FROM_BOARD uart_tx
+#define BUTTON s1
+#define LEDS led_n
+constexpr int DARK = 0x3F;
+#endif
 
 namespace {
 
 struct Line {
   VerilatedContext context;
-  Vulx3s top;
+  Top top;
   uint64_t period, cycle = 0;
   std::deque<uint8_t> received;
   int broken = 0;  // bytes without a stop bit
@@ -23,28 +43,31 @@ struct Line {
   uint8_t byte = 0;
 
   explicit Line(uint64_t p) : top(&context), period(p) {
-    top.ftdi_txd = 1;
-    top.btn_fire1 = 0;
+    top.TO_BOARD = 1;
+    top.BUTTON = 0;
     for (int i = 0; i < 400; i++) tick();
   }
-  ~Line() { top.final(); }
+  ~Line() {
+    Verilated::threadContextp(&context);  // that of a line which is gone may be there
+    top.final();
+  }
 
   void tick() {
-    top.clk_25mhz = 0;
+    top.CLOCK = 0;
     top.eval();
-    top.clk_25mhz = 1;
+    top.CLOCK = 1;
     top.eval();
     cycle++;
     if (bit < 0) {
-      if (!top.ftdi_rxd && cycle > 300) bit = 0, sample = cycle * 256 + period / 2;
+      if (!top.FROM_BOARD && cycle > 300) bit = 0, sample = cycle * 256 + period / 2;
     } else if (cycle * 256 >= sample) {
       sample += period;
       if (bit == 9) {
-        if (top.ftdi_rxd) received.push_back(byte);
+        if (top.FROM_BOARD) received.push_back(byte);
         else broken++;
         bit = -1;
       } else {
-        if (bit > 0) byte = byte >> 1 | top.ftdi_rxd << 7;
+        if (bit > 0) byte = byte >> 1 | top.FROM_BOARD << 7;
         bit++;
       }
     }
@@ -54,7 +77,7 @@ struct Line {
     const unsigned bits = 0x600u | value << 1;  // stop bit and one of silence
     uint64_t end = cycle * 256;
     for (int i = 0; i < 11; i++) {
-      top.ftdi_txd = bits >> i & 1;
+      top.TO_BOARD = bits >> i & 1;
       end += period;
       while (cycle * 256 < end) tick();
     }
@@ -96,9 +119,9 @@ void line_step(void *handle, uint64_t cycles) {
   for (auto &line = *static_cast<Line *>(handle); cycles--;) line.tick();
 }
 
-void line_button(void *handle, int pressed) { static_cast<Line *>(handle)->top.btn_fire1 = pressed; }
+void line_button(void *handle, int pressed) { static_cast<Line *>(handle)->top.BUTTON = pressed; }
 uint64_t line_cycles(void *handle) { return static_cast<Line *>(handle)->cycle; }
-int line_leds(void *handle) { return static_cast<Line *>(handle)->top.led; }
+int line_leds(void *handle) { return static_cast<Line *>(handle)->top.LEDS ^ DARK; }
 int line_broken(void *handle) { return static_cast<Line *>(handle)->broken; }
 
 }  // extern "C"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 from ctypes import POINTER, c_int, c_uint8, c_uint64, c_void_p
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,20 +17,33 @@ from bitwright.compile.build.yowasp import SHELL
 from bitwright.hw.config import CONFIGS, RTL
 from bitwright.sim.rtl.build import build_library
 
-DIVISOR, BEATS, SILENCE = 8, 4096, 12
+DIVISOR, SILENCE = 8, 12
 #: Cycles in a second of the simulated port: its clock is slow so that waiting for answers that do not come is cheap.
 SECOND = 1 << 18
 
 
+@dataclass(frozen=True)
+class Design:
+    """What the tests know of a board. top: module. config: of the engine. beats: of its memory."""
+
+    top: str
+    config: str
+    beats: int
+
+
+DESIGNS = {"ulx3s-85f": Design("ulx3s", "ecp5-small", 4096), "tang-nano-20k": Design("tang_nano_20k", "nano", 2560)}
+
+
 @cache
-def library() -> ctypes.CDLL:
-    """The top of the ULX3S with a fast serial port and a short silence."""
+def library(board: str) -> ctypes.CDLL:
+    """The top of a board with a fast serial port and a short silence."""
+    design = DESIGNS[board]
     with TemporaryDirectory() as folder:
-        write_parameters(CONFIGS["ecp5"], Path(folder) / "bw_parameters.vh")
-        sources = [*sorted(RTL.glob("*.sv")), *sorted(SHELL.glob("*.sv"))]
+        write_parameters(CONFIGS[design.config], Path(folder) / "bw_parameters.vh")
+        sources = [*sorted(RTL.glob("*.sv")), *sorted(SHELL.glob("bw_*.sv")), SHELL / f"{design.top}.sv"]
         made = build_library(
-            "ulx3s", sources, Path(__file__).with_name("uart_harness.cpp"),
-            {"DIVISOR": DIVISOR, "BEATS": BEATS, "SILENCE": SILENCE}, [RTL, Path(folder)],
+            design.top, sources, Path(__file__).with_name("uart_harness.cpp"),
+            {"DIVISOR": DIVISOR, "BEATS": design.beats, "SILENCE": SILENCE}, [RTL, Path(folder)],
         )  # fmt: skip
     made.line_new.restype, made.line_new.argtypes = c_void_p, [c_uint64]
     made.line_free.argtypes = made.line_drain.argtypes = [c_void_p]
@@ -46,6 +60,7 @@ class Line:
     """A board, fresh from configuration.
 
     Args:
+        board: of `DESIGNS`.
         skew: how much longer the bits of this end are, as a share.
 
     Attributes:
@@ -54,8 +69,8 @@ class Line:
 
     baud = SECOND // DIVISOR
 
-    def __init__(self, skew: float = 0.0) -> None:
-        self._library = library()
+    def __init__(self, board: str = "ulx3s-85f", skew: float = 0.0) -> None:
+        self._library = library(board)
         self._handle = self._library.line_new(round(256 * DIVISOR * (1 + skew)))
         self.damage = lambda data: data
 

@@ -19,13 +19,15 @@ from bitwright.compile.backends.engine.report import estimate_report
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError
 from bitwright.hw.config import CONFIGS, RTL, EngineConfig
+from bitwright.hw.variants import configuration
 
 
 class EngineOptions(BaseModel):
     """Options of the backend.
 
     Attributes:
-        config: name of an engine configuration (hw/config.py); empty: that of the board.
+        config: name of an engine configuration (hw/config.py, with other parameters hw/variants.py); empty: that of the
+            board.
         clock_mhz: of the engine; None: that of the board.
         dump: keep every intermediate tensor in DRAM, so that layers can be compared; costs bandwidth.
     """
@@ -86,9 +88,9 @@ class EngineBackend:
 
 
 def named_config(name: str) -> EngineConfig:
-    """A configuration by name. Raises BackendError with the nearest one."""
-    if name in CONFIGS:
-        return CONFIGS[name]
+    """A configuration by name, also one of `hw/variants.py`. Raises BackendError with the nearest one."""
+    if name.partition(":")[0] in CONFIGS:
+        return configuration(name)
     raise BackendError(f"engine configuration {name!r} is unknown; there are {sorted(CONFIGS)}{nearest(name, CONFIGS)}")
 
 

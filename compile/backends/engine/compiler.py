@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bitwright.compile.backends.engine.emit import Emitter
+from bitwright.compile.backends.engine.expand import expand
 from bitwright.compile.backends.engine.layers import Network, Refused
 from bitwright.compile.backends.engine.memory import MODES, OutOfMemory
 from bitwright.compile.backends.engine.order import Packed, overlapped
@@ -44,6 +45,10 @@ def lower(
     packed: Packed = {}
     if refused:
         return network, packed, refused
+    if not config.dw:
+        refused = expand(network)
+        if refused:
+            return network, packed, refused
     split_wide(network, config)
     place(network)
     for number, layer in enumerate(network.layers):
@@ -57,9 +62,9 @@ def lower(
 
 
 def _check_memories(p: ArrayLayer | ChannelLayer, config: EngineConfig) -> None:
-    if isinstance(p, ArrayLayer) and p.weights.shape[1] > config.weight_depth:
+    if isinstance(p, ArrayLayer) and p.whole * p.weights.shape[1] > config.weight_depth:
         raise Refused(
-            f"one sub-pass needs {p.weights.shape[1]} words of weights, configuration {config.name} holds "
+            f"its least part needs {p.whole * p.weights.shape[1]} words of weights, configuration {config.name} holds "
             f"{config.weight_depth}; take a larger one"
         )
     if isinstance(p, ChannelLayer) and p.weights.shape[1] > config.dw_weight_depth:

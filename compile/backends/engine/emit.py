@@ -115,38 +115,43 @@ class Emitter:
         self.sizes = {"WORK": 0, "INPUT": 0, "OUTPUT": 0}
         self.layer = 0
         self.packed = packed
-        self.last_use: dict[str, int] = {}
-        self.for_channels = {n for x in network.layers if not x.on_array for v in x.reads() for n, _ in v.refs}
+        self.last_use = {n: number for number, reads in enumerate(plan.reads) for names in reads for n in names}
+        self.for_channels = {
+            n for x, reads in zip(network.layers, plan.reads, strict=True) if not x.on_array for ns in reads for n in ns
+        }
 
     # --- the whole ---------------------------------------------------------------------------------------------------
 
     def run(self) -> Program:
         """The program. Raises OutOfMemory when the plan does not fit, BackendError for what no plan can do."""
         network = self.network
-        inputs = {t: self._place(s, "INPUT") for t, s in network.inputs.items()}
-        outputs = {}
-        for tensor, views in network.outputs.items():
-            outputs[tensor] = [self._output(name) for name in self._names(views)]
-        for number, layer in enumerate(network.layers):
-            for view in layer.reads():
-                for name, _ in view.refs:
-                    self.last_use[name] = number
-        dumps = {}
-        if self.dump:
-            for layer in network.layers:
-                if layer.output not in self.homes:
-                    dumps[layer.output] = self._place(layer.output, "WORK")
-        for name in self.plan.spilled:
-            if name not in self.homes:
-                self._place(name, "WORK")
-        for segment in self.plan.segments:
-            self._segment(segment)
-        assert all(name in self.homes for name in self.live), self.live.keys()
+        Rehearsal(network, self.config, self.plan, self.packed, dump=self.dump, mode=self.memory.mode).walk()
+        inputs, dumps = self.walk()
         found = {t: [self._view_place(v) for v in vs] for t, vs in network.outputs.items()}
         return Program(
             self.config.name, self.config.hash, in_time(self.steps, self.config), bytes(self.constants), inputs, found,
             dumps, self.sizes, [self._facts(layer) for layer in network.layers], {},
         )  # fmt: skip
+
+    def walk(self) -> tuple[dict[str, Place], dict[str, Place]]:
+        """Give everything its place and write the instructions. Returns the places of inputs and dumps."""
+        network = self.network
+        inputs = {t: self._place(s, "INPUT") for t, s in network.inputs.items()}
+        for views in network.outputs.values():
+            for name in self._names(views):
+                self._output(name)
+        dumps = {}
+        if self.dump:
+            for layer in network.layers:
+                if layer.output not in self.homes:
+                    dumps[layer.output] = self._place(layer.output, "WORK")
+        for layer in network.layers:  # a set has another order in every process
+            if layer.output in self.plan.spilled and layer.output not in self.homes:
+                self._place(layer.output, "WORK")
+        for segment in self.plan.segments:
+            self._segment(segment)
+        assert all(name in self.homes for name in self.live), self.live.keys()
+        return inputs, dumps
 
     def _facts(self, layer: Layer) -> LayerFacts:
         shape = self.network.stored[layer.output].shape
@@ -191,8 +196,8 @@ class Emitter:
                 first, stop = rows[number]
                 if first >= stop:
                     continue
-                for view in layer.reads():
-                    self._provide(view.refs, layer.rows(view, first, stop), stripe)
+                for view, names in zip(layer.reads(), self.plan.reads[number], strict=True):
+                    self._provide(names, layer.rows(view, first, stop), stripe)
                 out = self._target(layer, first, stop, segment)
                 self._run_layer(number, layer, out, first, stop)
                 out.ready = (min(out.ready[0], first) if out.ready[1] else first, stop)
@@ -220,7 +225,7 @@ class Emitter:
             ):
                 continue
             later = any(
-                any(n == name for view in self.network.layers[k].reads() for n, _ in view.refs)
+                any(name in names for names in self.plan.reads[k])
                 for k in range(number + 1, segment.stop)
                 if rows[k][0] < rows[k][1]
             )
@@ -253,9 +258,9 @@ class Emitter:
         self.live[name] = _Live(made, (0, 0))
         return self.live[name]
 
-    def _provide(self, refs: tuple[tuple[str, int], ...], rows: Span, stripe: Stripe) -> None:
+    def _provide(self, names: tuple[str, ...], rows: Span, stripe: Stripe) -> None:
         """The rows are in the activation memory afterwards; those of tensors in DRAM are loaded."""
-        for name in dict.fromkeys(n for n, _ in refs):
+        for name in names:
             live = self.live.get(name)
             if live is not None and live.ready[0] <= rows[0] and rows[1] <= live.ready[1]:
                 continue
@@ -351,9 +356,9 @@ class Emitter:
         for _ in range(3):  # loading one may push another out
             found = []
             for bases in tables:
-                beats = -(-len(bases) // 8)
-                data = np.array(bases, "<u2").tobytes()
-                found.append(self._hold(memory, tuple(bases), 8 * beats, data, beats))
+                beats, key = -(-len(bases) // 8), tuple(bases)
+                data = b"" if key in self.rings[memory].held else np.array(bases, "<u2").tobytes()
+                found.append(self._hold(memory, key, 8 * beats, data, beats))
             if all(self.rings[memory].find(tuple(b)) == at for b, (at, _) in zip(tables, found, strict=True)):
                 return [at for at, _ in found], [(memory, span) for _, span in found]
         raise BackendError(
@@ -423,39 +428,40 @@ class Emitter:
     def _array(self, number: int, layer: Layer, p: ArrayLayer, out: _Live, first: int, stop: int) -> None:
         config = self.config
         steps = p.weights.shape[1]
-        width = config.pairs if p.w8 else 2 * config.pairs
+        width = p.outputs
         pixels = (stop - first) * self.network.stored[layer.output].shape[1]
-        whole = max(1, 16 // width)  # sub-passes that make a whole word
+        whole = p.whole
         chunk = max(whole, min(CHUNK_CYCLES // max(1, pixels * steps), p.subs))
-        chunk = min(
-            chunk, max(config.weight_depth // 4 // steps, 1), config.const_depth * config.requant_lanes // 4 // width
-        )
+        room = config.const_depth * config.requant_lanes
+        chunk = min(chunk, max(config.weight_depth // 4 // steps, 1), room // 4 // p.entries)
         chunk = max(chunk // whole * whole, whole)
         rows = layer.rows(layer.inputs[0], first, stop)
+        reads, sources = self._spans(p.words, rows), [self._buffer(w).base for w in p.words]
+        geometry = self._geometry(layer, first, stop)
         for sub in range(0, p.subs, chunk):
             count = min(chunk, p.subs - sub)
             key = (number, sub, count)  # stripes of other heights are cut into other chunks
             weights, w_span = self._hold("PW_WEIGHT", key, count * steps, p.weights[sub : sub + count],
                                          count * steps * config.weight_beats)  # fmt: skip
-            entries = count * width // config.requant_lanes
-            consts, c_span = self._hold("PW_CONST", key, entries, p.constants[sub * width : (sub + count) * width],
-                                        entries * config.requant_lanes)  # fmt: skip
+            entries = count * p.entries // config.requant_lanes
+            constants = p.constants[sub * p.entries : (sub + count) * p.entries]
+            consts, c_span = self._hold("PW_CONST", key, entries, constants, entries * config.requant_lanes)
             planes = range(sub * width // 16, -(-(sub + count) * width // 16))
             places = [out.buffers[k].base for k in planes if k < p.planes]
             # A base, a number modulo 2^16, may happen to be NOWHERE: then all are moved, and OUT_OFFSET moves back.
             move = next(d for d in range(len(places) + 1) if NOWHERE not in {(b + d) & 0xFFFF for b in places})
             bases = [(b + move) & 0xFFFF for b in places] + [NOWHERE] * (len(planes) - len(places))
-            (table, out_table), spans = self._tables("PW", [self._buffer(w).base for w in p.words], bases)
-            geometry = self._geometry(layer, first, stop)
+            (table, out_table), spans = self._tables("PW", sources, bases)
             self._finish(
                 "PW",
-                self._spans(p.words, rows),
+                reads,
                 [out.buffers[k].span(first, stop) for k in planes if k < p.planes],
                 [*spans, ("PW_WEIGHT", w_span), ("PW_CONST", c_span)],
                 geometry
                 | {
                     "PLANES": len(p.words), "SUBS": count, "KH": layer.kernel[0], "KW": layer.kernel[1],
-                    "W8": int(p.w8), "IN_TABLE": table, "OUT_TABLE": out_table, "WEIGHT_BASE": weights,
+                    "W8": int(p.w8), "SUM": int(p.sums), "SECOND_SIGNED": int(p.sums and layer.operand_signed),
+                    "IN_TABLE": table, "OUT_TABLE": out_table, "WEIGHT_BASE": weights,
                     "CONST_BASE": consts, "OUT_OFFSET": (geometry["OUT_OFFSET"] - move) & 0xFFFF,
                 },
             )  # fmt: skip
@@ -472,9 +478,10 @@ class Emitter:
             return [_Part(r, end, None, weights, self._geometry(layer, r, end) | fields) for r, end in bands]
         wide = is_wide(layer.taps)
         rows = [found for run in runs(layer.taps[0]) if (found := run.within(first, stop)) is not None]
+        columns, geometry = runs(layer.taps[1]), self._geometry(layer, first, stop)
         parts = []
         for row in (part for run in rows for part in run.parts(most)):
-            for column in runs(layer.taps[1]):
+            for column in columns:
                 fields = {
                     "OH": row.count, "OW": column.count, "IY0": row.source, "IX0": column.source,
                     "STRIDE_Y": row.stride, "STRIDE_X": column.stride, "KH": len(row.taps), "KW": len(column.taps),
@@ -485,7 +492,7 @@ class Emitter:
                 weights = np.repeat(tap_words(row.taps, column.taps, wide)[None], len(p.words), 0)
                 key = (row.taps, column.taps, wide)
                 last = row.first + (row.count - 1) * row.step + 1
-                parts.append(_Part(row.first, last, key, weights, self._geometry(layer, first, stop) | fields))
+                parts.append(_Part(row.first, last, key, weights, geometry | fields))
         return parts
 
     def _channels(self, number: int, layer: Layer, p: ChannelLayer, out: _Live, part: _Part) -> None:
@@ -550,3 +557,18 @@ class Emitter:
             fields |= dict(zip(("IN_TABLE", "OUT_TABLE", "OPERAND_TABLE"), entries_at, strict=False))
             held += spans
             self._finish("DW", reads, [b.span(first, stop) for b in targets], held, part.fields | fields)
+
+
+class Rehearsal(Emitter):
+    """Gives places without a word of the program: so plans that do not fit are found out in no time."""
+
+    def _run_layer(self, number: int, layer: Layer, out: _Live, first: int, stop: int) -> None:
+        pass
+
+    def _load(
+        self, dest: str, waits: list[int], region: int, offset: int, address: int, beats: int, **rows: int
+    ) -> None:
+        pass
+
+    def _store(self, name: str, first: int, stop: int) -> None:
+        pass

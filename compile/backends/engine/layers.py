@@ -104,10 +104,11 @@ class Layer:
     """One pass over a tensor.
 
     Attributes:
-        kind: 'pw' on the array; 'conv', 'max', 'add', 'square', 'free', 'up' (linear) on the depthwise unit.
-        inputs: what it reads; two for 'add'. offsets: the offset channel(s) of 'square' and 'free'.
+        kind: 'pw', 'sum' (of two) on the array; 'conv', 'max', 'add', 'square', 'free', 'up' (linear) on the depthwise
+            unit.
+        inputs: what it reads; two for 'add' and 'sum'. offsets: the offset channel(s) of 'square' and 'free'.
         output: the stored tensor that it writes.
-        weight: int64 (kh, kw, C, O) of 'pw', (kh, kw, C) of the others; None for 'max', 'add' and 'up'.
+        weight: int64 (kh, kw, C, O) of 'pw', (kh, kw, C) of the others; None for 'max', 'add', 'sum' and 'up'.
         kernel, strides, dilations, pads: as in the IR (pads top and left).
         signed: how input bytes are read; operand_signed: those of the second operand or of the offsets.
         reach: largest magnitude of an offset. nodes: names of the IR nodes that it stands for.
@@ -156,7 +157,7 @@ class Layer:
     @property
     def on_array(self) -> bool:
         """It runs on the pointwise unit."""
-        return self.kind == "pw"
+        return self.kind in ("pw", "sum")
 
 
 def bound(values: IntArray) -> int:

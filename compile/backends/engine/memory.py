@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitwright.hw.config import BLOCKS, EngineConfig
 from bitwright.hw.isa import UNITS
@@ -24,26 +25,39 @@ class Tracker:
     """
 
     def __init__(self, size: int) -> None:
-        self.written = np.zeros((len(UNITS), size), np.int32)
-        self.read = np.zeros((len(UNITS), size), np.int32)
+        # (written and read by unit, place); one place more than there is: see `_latest`.
+        self.both = np.zeros((2 * len(UNITS), size + 1), np.int32)
+        self.written, self.read = self.both[: len(UNITS)], self.both[len(UNITS) :]
 
-    def on_read(self, unit: int, number: int, spans: Iterable[Span]) -> list[int]:
+    def on_read(self, unit: int, number: int, spans: Sequence[Span]) -> list[int]:
         """Counts that every unit must have reached before instruction ``number`` of ``unit`` reads the spans."""
-        waits = np.zeros(len(UNITS), np.int32)
+        waits = _latest(spans, self.written)
         for lo, hi in spans:
-            np.maximum(waits, self.written[:, lo:hi].max(axis=1, initial=0), out=waits)
             self.read[unit, lo:hi] = number
-        return [int(w) for w in waits]
+        return waits
 
-    def on_write(self, unit: int, number: int, spans: Iterable[Span]) -> list[int]:
+    def on_write(self, unit: int, number: int, spans: Sequence[Span]) -> list[int]:
         """The same for a write."""
-        waits = np.zeros(len(UNITS), np.int32)
+        latest = _latest(spans, self.both)
+        waits = [max(pair) for pair in zip(latest[: len(UNITS)], latest[len(UNITS) :], strict=True)]
         for lo, hi in spans:
-            np.maximum(waits, self.written[:, lo:hi].max(axis=1, initial=0), out=waits)
-            np.maximum(waits, self.read[:, lo:hi].max(axis=1, initial=0), out=waits)
             self.written[unit, lo:hi] = number
         waits[unit] = 0
-        return [int(w) for w in waits]
+        return waits
+
+
+def _latest(spans: Sequence[Span], table: NDArray[np.int32]) -> list[int]:
+    """The greatest number in every row of (rows, places) within the spans, 0 where they are empty."""
+    if len(spans) == 1:
+        ((lo, hi),) = spans
+        latest: list[int] = table[:, lo:hi].max(axis=1, initial=0).tolist()
+        return latest
+    # From the last place down, reduceat takes single places between the spans.
+    edges = [edge for lo, hi in sorted(spans, reverse=True) if lo < hi for edge in (lo, hi)]
+    if not edges:
+        return [0] * len(table)
+    latest = np.maximum.reduceat(table, edges, axis=1)[:, ::2].max(axis=1).tolist()
+    return latest
 
 
 @dataclass(frozen=True)

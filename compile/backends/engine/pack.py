@@ -27,17 +27,34 @@ class ArrayLayer:
     """A layer of the pointwise unit, packed.
 
     Attributes:
-        words: input planes. w8: weights take 8 bits. subs: sub-passes for all output channels.
+        words: input planes; of a sum those of the first and of the second operand in turn.
+        w8: weights take 8 bits. sums: a sum of two. subs: sub-passes for all output channels.
         weights: uint8 (subs, kh * kw * words, 16 lanes, pairs). constants: uint8 (positions, 16).
         planes: output planes; those from ``planes`` on exist in the last sub-pass only as padding.
     """
 
     words: list[Word]
     w8: bool
+    sums: bool
     subs: int
     weights: Bytes
     constants: Bytes
     planes: int
+
+    @property
+    def outputs(self) -> int:
+        """Output channels of a sub-pass."""
+        return int(self.weights.shape[3]) * (1 if self.w8 or self.sums else 2)
+
+    @property
+    def entries(self) -> int:
+        """Constants of a sub-pass."""
+        return int(self.weights.shape[3]) * (1 if self.w8 else 2)
+
+    @property
+    def whole(self) -> int:
+        """Sub-passes that make whole words."""
+        return max(1, LANES // self.outputs)
 
 
 @dataclass(frozen=True)
@@ -68,31 +85,58 @@ def constant_bytes(multiplier: IntArray, addend: IntArray) -> Bytes:
 
 def pack_array(network: Network, layer: Layer, config: EngineConfig) -> ArrayLayer:
     """Weights by sub-pass, tap, input plane, lane, column. Raises Refused."""
+    if layer.kind == "sum":
+        return _pack_sum(network, layer, config)
     assert layer.weight is not None
     words, at, lane = places_of(network, layer.inputs[0])
     kh, kw, _, outputs = layer.weight.shape
     out = network.stored[layer.output]
     pairs = config.pairs
-    full = np.zeros((kh * kw, len(words), LANES, out.planes * LANES), np.int64)
     position = out.plane * LANES + out.lane
-    flat = layer.weight.reshape(kh * kw, -1, outputs)
-    for c, (word, at_lane) in enumerate(zip(at.tolist(), lane.tolist(), strict=True)):
-        full[:, word, at_lane, position] += flat[:, c]
-    if full.min(initial=0) < -128 or full.max(initial=0) > 127:
+    flat, rows = layer.weight.reshape(kh * kw, -1, outputs), at * LANES + lane
+    if len(set(rows.tolist())) == len(rows):
+        lanes = np.zeros((kh * kw, len(words) * LANES, outputs), np.int16)
+        lanes[:, rows] = flat
+    else:
+        lanes = np.zeros((kh * kw, len(words) * LANES, outputs), np.int64)
+        for c, row in enumerate(rows.tolist()):
+            lanes[:, row] += flat[:, c]
+    least, most = lanes.min(initial=0), lanes.max(initial=0)
+    if least < -128 or most > 127:
         raise Refused("a channel that is read twice has a sum of weights beyond 8 bits")
-    w8 = bool(full.min(initial=0) < -8 or full.max(initial=0) > 7)
+    w8 = bool(least < -8 or most > 7)
     width = pairs if w8 else 2 * pairs
-    subs = -(-full.shape[3] // width)
-    full = np.pad(full, ((0, 0), (0, 0), (0, 0), (0, subs * width - full.shape[3])))
+    subs = -(-out.planes * LANES // width)
+    full = np.zeros((kh * kw, len(words) * LANES, subs * width), np.int8)
+    full[:, :, position] = lanes
     if w8:
-        columns = full.reshape(kh * kw, len(words), LANES, subs, pairs).astype(np.int8).view(np.uint8)
+        columns = full.reshape(kh * kw, len(words), LANES, subs, pairs).view(np.uint8)
     else:
         halves = full.reshape(kh * kw, len(words), LANES, subs, 2, pairs)
-        columns = ((halves[:, :, :, :, 0] & 15) | (halves[:, :, :, :, 1] & 15) << 4).astype(np.uint8)
+        columns = ((halves[:, :, :, :, 0] & 15) | halves[:, :, :, :, 1] << 4).view(np.uint8)
     weights = np.ascontiguousarray(columns.transpose(3, 0, 1, 2, 4)).reshape(subs, kh * kw * len(words), LANES, pairs)
     multiplier, addend = np.zeros(subs * width, np.int64), np.zeros(subs * width, np.int64)
     multiplier[position], addend[position] = layer.requant.multiplier[0], layer.requant.addend
-    return ArrayLayer(words, w8, subs, weights, constant_bytes(multiplier, addend), out.planes)
+    return ArrayLayer(words, w8, False, subs, weights, constant_bytes(multiplier, addend), out.planes)
+
+
+def _pack_sum(network: Network, layer: Layer, config: EngineConfig) -> ArrayLayer:
+    """The first operand in the lower halves of the columns, the second in the upper ones, with weights of one."""
+    out, pairs = network.stored[layer.output], config.pairs
+    position = out.plane * LANES + out.lane
+    places = [places_of(network, view) for view in layer.inputs]
+    most = max(len(words) for words, _, _ in places)
+    words = [(found + found[:1] * (most - len(found)))[k] for k in range(most) for found, _, _ in places]
+    subs = -(-out.planes * LANES // pairs)
+    columns = np.zeros((len(words), LANES, subs * pairs), np.uint8)
+    multiplier, addend = np.zeros((subs, 2, pairs), np.int64), np.zeros((subs, 2, pairs), np.int64)
+    for operand, (_, at, lane) in enumerate(places):
+        columns[2 * at + operand, lane, position] += 1 << 4 * operand
+        multiplier[position // pairs, operand, position % pairs] = layer.requant.multiplier[operand]
+    addend[position // pairs, 0, position % pairs] = layer.requant.addend
+    weights = np.ascontiguousarray(columns.reshape(len(words), LANES, subs, pairs).transpose(2, 0, 1, 3))
+    constants = constant_bytes(multiplier.reshape(-1), addend.reshape(-1))
+    return ArrayLayer(words, False, True, subs, weights, constants, out.planes)
 
 
 def pack_channels(network: Network, layer: Layer) -> ChannelLayer:

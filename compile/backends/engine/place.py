@@ -45,7 +45,7 @@ def place(network: Network) -> None:
     for layer in network.layers:
         out = network.stored[layer.output]
         if layer.on_array:
-            _grouped(out, readers.get(layer.output, {}))
+            _grouped(out, readers[layer.output])
         else:
             if layer.kind == "add":
                 layers += _align(network, layer)
@@ -59,35 +59,30 @@ def place(network: Network) -> None:
     network.layers = layers
 
 
-def _readers(network: Network) -> dict[str, dict[int, tuple[int, ...]]]:
-    """For every stored tensor and channel: the layers (and outputs, as -1) that read it."""
-    table: dict[str, dict[int, set[int]]] = {}
-
-    def note(view: View, reader: int) -> None:
-        for name, channel in view.refs:
-            table.setdefault(name, {}).setdefault(channel, set()).add(reader)
-
+def _readers(network: Network) -> dict[str, list[int]]:
+    """For every stored tensor and channel: the layers (bit k + 1) and outputs (bit 0) that read it."""
+    table = {name: [0] * stored.shape[2] for name, stored in network.stored.items()}
     for number, layer in enumerate(network.layers):
-        for view in layer.inputs:
-            note(view, number)
-        if layer.offsets is not None:
-            note(layer.offsets, number)
+        for view in layer.reads():
+            for name, channel in view.refs:
+                table[name][channel] |= 2 << number
     for views in network.outputs.values():
         for view in views:
-            note(view, -1)
+            for name, channel in view.refs:
+                table[name][channel] |= 1
     _through(network, table)
-    return {name: {c: tuple(sorted(r)) for c, r in chans.items()} for name, chans in table.items()}
+    return table
 
 
-def _through(network: Network, table: dict[str, dict[int, set[int]]]) -> None:
+def _through(network: Network, table: dict[str, list[int]]) -> None:
     """Readers of what a channelwise layer writes read the input's places too."""
     for layer in reversed(network.layers):
         if layer.on_array or layer.argmax:
             continue
-        mine = table.get(layer.output, {})
+        mine = table[layer.output]
         for view in layer.inputs:
-            for channel, (name, source) in enumerate(view.refs):
-                table[name][source] |= {r for r in mine.get(channel, ())}
+            for (name, source), readers in zip(view.refs, mine, strict=True):
+                table[name][source] |= readers
 
 
 def _dense(out: Stored) -> None:
@@ -96,15 +91,15 @@ def _dense(out: Stored) -> None:
     out.planes = -(-channels // LANES)
 
 
-def _grouped(out: Stored, readers: dict[int, tuple[int, ...]]) -> None:
+def _grouped(out: Stored, readers: list[int]) -> None:
     """Channels with the same readers in words of their own; remainders share words, first fit, largest first."""
     channels = out.shape[2]
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for c in range(channels):
-        groups.setdefault(readers.get(c, ()), []).append(c)
-    if len(groups) == 1:
+    if len(set(readers)) == 1:
         _dense(out)
         return
+    groups: dict[int, list[int]] = {}
+    for c in range(channels):
+        groups.setdefault(readers[c], []).append(c)
     words: list[list[int]] = []
     rest: list[list[int]] = []
     for members in groups.values():

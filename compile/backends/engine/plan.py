@@ -11,7 +11,9 @@ that the windows of two stripes share are computed twice.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from heapq import heappop, heappush
 
 from bitwright.compile.backends.engine.layers import Layer, Network
 from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer
@@ -56,23 +58,76 @@ class Segment:
 
 @dataclass
 class Plan:
-    """The whole: every layer belongs to one segment. cost: estimated cycles."""
+    """The whole: every layer belongs to one segment.
+
+    Attributes:
+        cost: estimated cycles.
+        reads: names of the tensors behind each view that a layer reads, by layer.
+    """
 
     segments: list[Segment]
     resident: frozenset[str]
     spilled: frozenset[str]
-    cost: float = 0.0
+    cost: float
+    reads: list[list[tuple[str, ...]]]
 
 
 @dataclass
 class _Facts:
-    """What planning asks of a layer."""
+    """What planning asks of a layer.
+
+    Attributes:
+        output: the tensor that it makes, (height, width).
+        reads: names of the tensors behind each view that it reads. names: all of them.
+        least: the rows of the output that the network's outputs depend on.
+        spans: rows of every view that some rows of the output need, by these; filled as they are asked for.
+    """
 
     layer: Layer
-    reads: list[tuple[int, tuple[str, ...]]]
+    output: str
+    height: int
+    width: int
+    reads: list[tuple[str, ...]]
+    names: tuple[str, ...]
     steps: int
     beats: int
     on_array: bool
+    least: Span = (0, 0)
+    spans: dict[Span, list[tuple[tuple[str, ...], Span]]] = field(default_factory=dict)
+
+    def need(self, rows: Span) -> list[tuple[tuple[str, ...], Span]]:
+        """The tensors behind every view and the rows of it that ``rows`` of the output need."""
+        found = self.spans.get(rows)
+        if found is None:
+            views = zip(self.reads, self.layer.reads(), strict=True)
+            found = self.spans[rows] = [(names, self.layer.rows(view, *rows)) for names, view in views]
+        return found
+
+
+def _join(spans: dict[str, Span], more: list[tuple[tuple[str, ...], Span]]) -> None:
+    for names, span in more:
+        for n in names:
+            old = spans.get(n)
+            spans[n] = span if old is None else (min(old[0], span[0]), max(old[1], span[1]))
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Layers first .. stop - 1. made: what they write. local: what nothing else reads. touched: what they read, too."""
+
+    made: frozenset[str]
+    local: frozenset[str]
+    touched: frozenset[str]
+    tallest: int
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """Layers in stripes. peak: the most words that one takes; without stripes: what the first took that did not fit."""
+
+    stripes: tuple[Stripe, ...]
+    peak: int
+    cost: float
 
 
 @dataclass
@@ -93,26 +148,36 @@ class Planner:
     last: dict[str, int] = field(default_factory=dict)
     made: dict[str, int] = field(default_factory=dict)
     words: dict[str, int] = field(default_factory=dict)
-    cuts: dict[tuple[int, int, int, frozenset[str]], tuple[list[Stripe], int, float]] = field(default_factory=dict)
-    touched: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
+    row_words: dict[str, int] = field(default_factory=dict)
+    cuts: dict[tuple[int, int, int, frozenset[str]], _Cut] = field(default_factory=dict)
+    ranges: dict[Span, _Range] = field(default_factory=dict)
+    segments: dict[tuple[int, int, frozenset[str], float], tuple[float, Segment] | None] = field(default_factory=dict)
+    leasts: dict[tuple[int, frozenset[str]], list[tuple[int, float]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         network = self.network
         for number, layer in enumerate(network.layers):
             p = self.packed[number]
-            reads = [(i, tuple(dict.fromkeys(n for n, _ in v.refs))) for i, v in enumerate(layer.reads())]
+            reads = [tuple(dict.fromkeys(n for n, _ in v.refs)) for v in layer.reads()]
             if isinstance(p, ArrayLayer):
                 steps, beats = p.subs * p.weights.shape[1], (p.weights.size + p.constants.size) // 16
             else:
                 least = max(p.weights.shape[1], p.constants.shape[1])
                 steps, beats = len(p.words) * least, (p.weights.size + p.constants.size) // 16
-            self.facts.append(_Facts(layer, reads, steps, beats, layer.on_array))
+            height, width, _ = network.stored[layer.output].shape
+            names = tuple(dict.fromkeys(n for ns in reads for n in ns))
+            fact = _Facts(layer, layer.output, height, width, reads, names, steps, beats, layer.on_array)
+            self.facts.append(fact)
             self.made[layer.output] = number
-            for _, names in reads:
-                for name in names:
-                    self.last[name] = number
+            self.last |= dict.fromkeys(names, number)
         self.words = {n: s.planes * s.shape[0] * s.shape[1] for n, s in network.stored.items()}
+        self.row_words = {n: s.planes * s.shape[1] for n, s in network.stored.items()}
         self.outputs = {n for views in network.outputs.values() for v in views for n, _ in v.refs}
+        needed: dict[str, Span] = {}
+        for fact in reversed(self.facts):
+            fact.least = needed.get(fact.output, (0, 0)) if fact.output not in self.outputs else (0, fact.height)
+            if fact.least[0] < fact.least[1]:
+                _join(needed, fact.need(fact.least))
 
     @property
     def capacity(self) -> int:
@@ -121,21 +186,15 @@ class Planner:
 
     def best(self) -> Plan:
         """The cheapest plan. Raises BackendError naming the layer that does not fit in any number of stripes."""
-        plans = []
+        best: Plan | None = None
         seen: set[frozenset[str]] = set()
         for threshold in THRESHOLDS:
             limit = threshold * BLOCKS * self.config.block_words
-            inside = {n for n in self.made if self.words[n] <= limit} - self.outputs
-            resident = frozenset(inside)
-            if resident in seen:
-                continue
+            resident = frozenset({n for n in self.made if self.words[n] <= limit} - self.outputs)
+            if resident not in seen:
+                best = self._cut(resident, best.cost if best else float("inf")) or best
             seen.add(resident)
-            plan = self._cut(resident)
-            if plan is not None:
-                plans.append(plan)
-                if len(plan.segments) == len(self.facts) and not plan.spilled:
-                    break
-        if not plans:
+        if best is None:
             alone = (k for k in range(len(self.facts)) if self._segment(k, k + 1, frozenset()) is None)
             number = next(alone, 0)
             raise BackendError(
@@ -143,147 +202,237 @@ class Planner:
                 f"({BLOCKS * self.config.block_words * 16 // 1024} KB) in any number of stripes; take a larger "
                 "configuration"
             )
-        return min(plans, key=lambda p: p.cost)
+        return best
 
-    def _cut(self, resident: frozenset[str]) -> Plan | None:
-        """Dynamic programming over where segments end."""
+    def _cut(self, resident: frozenset[str], limit: float) -> Plan | None:
+        """Dynamic programming over where segments end; None when no plan costs less than ``limit``, or none fits."""
         count = len(self.facts)
+        edges, rest = self._bounds(resident)
+        cheapest = self._cheapest(resident, edges, rest, limit)
+        if cheapest >= limit:
+            return None
+        # The same search forward, for the first of several plans that cost the same.
+        most = cheapest * (1 + 1e-9)
         best: list[tuple[float, list[Segment]] | None] = [None] * (count + 1)
         best[0] = (0.0, [])
         for first in range(count):
             here = best[first]
             if here is None:
                 continue
-            for stop in range(first + 1, min(first + LONGEST, count) + 1):
+            for stop, least in edges[first]:
+                if here[0] + least + rest[stop] > most:
+                    continue
                 found = self._segment(first, stop, resident)
                 if found is not None:
                     cost = here[0] + found[0]
                     there = best[stop]
                     if there is None or cost < there[0]:
                         best[stop] = (cost, [*here[1], found[1]])
-                if (
-                    stop == first + 1
-                    and found is not None
-                    and len(found[1].stripes) == 1
-                    and self._whole(first, resident)
-                ):
-                    break  # nothing is won by joining it with others
         end = best[count]
-        if end is None:
-            return None
+        assert end is not None
         local = {n for s in end[1] for n in s.local}
         spilled = frozenset(set(self.made) - local - resident)
-        return Plan(end[1], resident - local, spilled, end[0])
+        return Plan(end[1], resident - local, spilled, end[0], [f.reads for f in self.facts])
+
+    def _cheapest(
+        self, resident: frozenset[str], edges: list[list[tuple[int, float]]], rest: list[float], limit: float
+    ) -> float:
+        """Cost of the cheapest plan, or ``limit`` if it is not below: A* search, which cuts few segments.
+
+        Hart, Nilsson, Raphael, A formal basis for the heuristic determination of minimum cost paths, 1968.
+        """
+        cheapest = [float("inf")] * len(rest)
+        # (lower bound of the whole, cost of what is before, first, stop): stop is 0 where the plan ends at ``first``.
+        queue = [(rest[0], 0.0, 0, 0)]
+        while queue:
+            bound, before, first, stop = heappop(queue)
+            if bound >= limit:
+                break
+            if stop:
+                found = self._segment(first, stop, resident)
+                if found is not None and before + found[0] < cheapest[stop]:
+                    cheapest[stop] = before + found[0]
+                    heappush(queue, (cheapest[stop] + rest[stop], cheapest[stop], stop, 0))
+            elif first == len(self.facts):
+                return before
+            elif before <= cheapest[first]:
+                for end, least in edges[first]:
+                    heappush(queue, (before + least + rest[end], before, first, end))
+        return limit
+
+    def _bounds(self, resident: frozenset[str]) -> tuple[list[list[tuple[int, float]]], list[float]]:
+        """Where a segment from each layer may end, with less than it costs; and less than all from each layer on costs.
+
+        A layer that is whole in the memory with all that it reads is alone: nothing is won by joining it with others.
+        """
+        count = len(self.facts)
+        edges: list[list[tuple[int, float]]] = []
+        rest = [0.0] * (count + 1)
+        for first in reversed(range(count)):
+            alone = self._segment(first, first + 1, resident)
+            ends = [(first + 1, alone[0])] if alone is not None else []
+            if alone is None or len(alone[1].stripes) > 1 or not self._whole(first, resident):
+                if (first, resident) not in self.leasts:
+                    self.leasts[first, resident] = self._leasts(first, resident)
+                ends += self.leasts[first, resident]
+            edges.append(ends)
+            rest[first] = min((cost + rest[stop] for stop, cost in ends), default=float("inf"))
+        return edges[::-1], rest
+
+    def _leasts(self, first: int, resident: frozenset[str]) -> list[tuple[int, float]]:
+        """For every segment of several layers: its end, and what rows cost that are made once, in two stripes."""
+        array = channels = moved = weights = 0
+        loads: dict[str, int] = {}
+        leaving: dict[int, int] = {}  # by the last layer that reads them
+        found = []
+        for k, fact in enumerate(self.facts[first : first + LONGEST], first):
+            total = (fact.least[1] - fact.least[0]) * fact.width * fact.steps
+            array += total * fact.on_array
+            channels += total * (not fact.on_array)
+            weights += fact.beats
+            moved -= leaving.pop(k, 0)
+            last = self.last.get(fact.output, -1)
+            if fact.output in self.outputs:
+                moved += self.words[fact.output]
+            elif fact.output not in resident and last > k:
+                moved += self.words[fact.output]
+                leaving[last] = leaving.get(last, 0) + self.words[fact.output]
+            for names, (lo, hi) in fact.need(fact.least):
+                for n in names:
+                    if n not in resident and self.made.get(n, -1) < first:
+                        loads[n] = max(loads.get(n, 0), hi - lo)
+            if k > first:
+                beats = moved + weights * (1 + self._reloads(weights))
+                beats += sum(rows * self.row_words[n] for n, rows in loads.items())
+                least = array + CHANNEL_SHARE * channels + MOVE_SHARE * beats + START * (k + 1 - first)
+                found.append((k + 1, least * (1 - 1e-9)))  # beyond doubt in floats, too
+        return found
+
+    def _reloads(self, weights: int) -> bool:
+        """So many beats of weights are loaded anew for every stripe."""
+        return weights > self.config.weight_depth * self.config.weight_beats // 2
 
     def _whole(self, number: int, resident: frozenset[str]) -> bool:
         """All that the layer reads and writes is resident."""
         fact = self.facts[number]
-        names = {n for _, ns in fact.reads for n in ns} | {fact.layer.output}
+        names = (*fact.names, fact.output)
         return all(n in resident or n in self.outputs or n in self.network.inputs.values() for n in names)
 
+    def _range(self, first: int, stop: int) -> _Range:
+        if (first, stop) not in self.ranges:
+            facts = self.facts[first:stop]
+            made = frozenset(f.output for f in facts)
+            local = frozenset(n for n in made if self.last.get(n, -1) < stop and n not in self.outputs)
+            touched = made.union(*(f.names for f in facts))
+            tallest = max(f.height for f in facts)
+            self.ranges[first, stop] = _Range(made, local if stop - first > 1 else frozenset(), touched, tallest)
+        return self.ranges[first, stop]
+
     def _segment(self, first: int, stop: int, resident: frozenset[str]) -> tuple[float, Segment] | None:
-        """The least number of stripes that fits, and its cost."""
-        made = {self.facts[k].layer.output for k in range(first, stop)}
-        local = frozenset(n for n in made if self.last.get(n, -1) < stop and n not in self.outputs)
-        if stop - first == 1:
-            local = frozenset()
-        keep = resident - local
+        """The least number of stripes that fits, and its cost; found once for each share of the memory."""
+        key = (first, stop, resident, self.slack)
+        if key not in self.segments:
+            self.segments[key] = self._new_segment(first, stop, resident)
+        return self.segments[key]
+
+    def _new_segment(self, first: int, stop: int, resident: frozenset[str]) -> tuple[float, Segment] | None:
+        layers = self._range(first, stop)
+        keep = resident - layers.local
         fixed = sum(
             self.words[n] for n in keep
-            if (n in made) or (self.made.get(n, 0) < first <= self.last.get(n, -1))
+            if n in layers.made or self.made.get(n, 0) < first <= self.last.get(n, -1)
         )  # fmt: skip
-        if fixed > self.capacity:
+        room = self.capacity - fixed
+        if room < 0:
             return None
-        tallest = max(self.network.stored[n].shape[0] for n in made)
-        if (first, stop) not in self.touched:
-            reads = {n for k in range(first, stop) for _, names in self.facts[k].reads for n in names}
-            self.touched[first, stop] = frozenset(reads | made)
-        near = keep & self.touched[first, stop]
+        near = keep & layers.touched
         for count in STRIPES:
-            if count > tallest or (count == 1 and stop - first > 1):
+            if count > layers.tallest or (count == 1 and stop - first > 1):
                 continue
-            stripes, peak, cost = self._cut_in(first, stop, count, near, local)
-            if fixed + peak <= self.capacity:
-                return cost, Segment(first, stop, tuple(stripes), local)
+            found = self._cut_in(first, stop, count, near, room)
+            if found.peak <= room:
+                return found.cost, Segment(first, stop, found.stripes, layers.local)
         return None
 
-    def _cut_in(
-        self, first: int, stop: int, count: int, keep: frozenset[str], local: frozenset[str]
-    ) -> tuple[list[Stripe], int, float]:
-        """Stripes of a segment, the most words that one of them takes, and their cost; computed once."""
+    def _cut_in(self, first: int, stop: int, count: int, keep: frozenset[str], room: int) -> _Cut:
+        """The layers in so many stripes; worked out once, and again where there is more room than there was then."""
         key = (first, stop, count, keep)
-        if key not in self.cuts:
-            stripes = self._stripes(first, stop, count, keep, local)
-            peak = max(self._peak(first, stop, s, keep) for s in stripes)
-            self.cuts[key] = (stripes, peak, self._cost(first, stop, stripes, keep))
-        return self.cuts[key]
+        found = self.cuts.get(key)
+        if found is None or (not found.stripes and found.peak <= room):
+            found = self.cuts[key] = self._new_cut(first, stop, count, keep, room)
+        return found
 
-    def _stripes(self, first: int, stop: int, count: int, keep: frozenset[str], local: frozenset[str]) -> list[Stripe]:
+    def _new_cut(self, first: int, stop: int, count: int, keep: frozenset[str], room: int) -> _Cut:
+        local, made = self._range(first, stop).local, self._range(first, stop).made
         done: dict[str, int] = {}
-        stripes = []
-        for s in range(count):
-            need: dict[str, Span] = {}
-            rows: dict[int, Span] = {}
-            for k in range(stop - 1, first - 1, -1):
-                layer = self.facts[k].layer
-                name = layer.output
-                height = self.network.stored[name].shape[0]
-                want = need.get(name)
-                if name not in local:
-                    share = (s * height // count, (s + 1) * height // count)
-                    want = share if want is None else (min(want[0], share[0]), max(want[1], share[1]))
-                if want is None or want[0] >= want[1]:
-                    rows[k] = (0, 0)
-                    continue
-                if name in keep:  # what was made before is still there
-                    want = (done.get(name, 0), max(want[1], done.get(name, 0)))
-                    done[name] = want[1]
-                rows[k] = want
-                if want[0] >= want[1]:
-                    continue
-                for (_, names), view in zip(self.facts[k].reads, layer.reads(), strict=True):
-                    lo, hi = layer.rows(view, *want)
-                    for n in names:
-                        old = need.get(n)
-                        need[n] = (lo, hi) if old is None else (min(old[0], lo), max(old[1], hi))
-            made = {self.facts[k].layer.output for k in range(first, stop)}
-            loads = {n: span for n, span in need.items() if n not in made and n not in keep}
-            stripes.append(Stripe(rows, loads))
-        return stripes
+        peaks: dict[Hashable, int] = {}  # most stripes are alike but for where they lie
+        stripes: list[Stripe] = []
+        for number in range(count):
+            stripe = self._stripe(first, stop, (number, count), keep, local, made, done)
+            spans = (*stripe.rows.items(), *stripe.loads.items())
+            shape = tuple((k, hi - lo) for k, (lo, hi) in spans)
+            if shape not in peaks:
+                peaks[shape] = self._peak(first, stop, stripe, keep)
+                if peaks[shape] > room:
+                    return _Cut((), peaks[shape], float("inf"))
+            stripes.append(stripe)
+        return _Cut(tuple(stripes), max(peaks.values()), self._cost(first, stop, stripes, keep))
 
-    def _row_words(self, name: str) -> int:
-        s = self.network.stored[name]
-        return s.planes * s.shape[1]
+    def _stripe(
+        self, first: int, stop: int, part: Span, keep: frozenset[str], local: frozenset[str], made: frozenset[str],
+        done: dict[str, int],
+    ) -> Stripe:  # fmt: skip
+        """One of the stripes, by number and how many there are. done: rows of what is kept that those before made."""
+        s, count = part
+        need: dict[str, Span] = {}
+        rows: dict[int, Span] = {}
+        for k in range(stop - 1, first - 1, -1):
+            fact = self.facts[k]
+            name = fact.output
+            want = need.get(name)
+            if name not in local:
+                share = (s * fact.height // count, (s + 1) * fact.height // count)
+                want = share if want is None else (min(want[0], share[0]), max(want[1], share[1]))
+            if want is None or want[0] >= want[1]:
+                rows[k] = (0, 0)
+                continue
+            if name in keep:  # what was made before is still there
+                want = (done.get(name, 0), max(want[1], done.get(name, 0)))
+                done[name] = want[1]
+            rows[k] = want
+            if want[0] >= want[1]:
+                continue
+            _join(need, fact.need(want))
+        return Stripe(rows, {n: span for n, span in need.items() if n not in made and n not in keep})
 
     def _peak(self, first: int, stop: int, stripe: Stripe, keep: frozenset[str]) -> int:
         """Most words that tensors of one stripe take at once."""
+        running = [(k, self.facts[k], hi - lo) for k, (lo, hi) in reversed(stripe.rows.items()) if lo < hi]
         last: dict[str, int] = {}
-        for k in range(first, stop):
-            if stripe.rows[k][0] < stripe.rows[k][1]:
-                for _, names in self.facts[k].reads:
-                    last |= dict.fromkeys(names, k)
-        held: dict[str, int] = {}
-        peak = 0
-        parts = [((hi - lo), n) for n, (lo, hi) in stripe.loads.items()]
+        for k, fact, _ in running:
+            last |= dict.fromkeys(fact.names, k)
+        parts = [(hi - lo, n) for n, (lo, hi) in stripe.loads.items()]
         parts += [
-            (hi - lo if (name := self.facts[k].layer.output) not in keep else self.network.stored[name].shape[0], name)
+            (hi - lo if (name := self.facts[k].output) not in keep else self.facts[k].height, name)
             for k, (lo, hi) in stripe.rows.items()
         ]
         if any(rows * self.network.stored[n].shape[1] > self.config.block_words for rows, n in parts):
             return 1 << 30  # a plane lies within one block
-        for k in range(first, stop):
-            lo, hi = stripe.rows[k]
-            if lo >= hi:
-                continue
-            for _, names in self.facts[k].reads:
-                for n in names:
-                    if n in stripe.loads and n not in held:
-                        held[n] = (stripe.loads[n][1] - stripe.loads[n][0]) * self._row_words(n)
-            name = self.facts[k].layer.output
-            if name not in keep:
-                held[name] = (hi - lo) * self._row_words(name)
-            peak = max(peak, sum(held.values()))
-            held = {n: w for n, w in held.items() if last.get(n, -1) > k}
+        held: dict[str, int] = {}
+        peak = total = 0
+        for k, fact, rows in running:
+            for n in fact.names:
+                if n in stripe.loads and n not in held:
+                    held[n] = (stripe.loads[n][1] - stripe.loads[n][0]) * self.row_words[n]
+                    total += held[n]
+            if fact.output not in keep:
+                total -= held.get(fact.output, 0)
+                held[fact.output] = rows * self.row_words[fact.output]
+                total += held[fact.output]
+            peak = max(peak, total)
+            for n in (*fact.names, fact.output):
+                if last.get(n, -1) <= k:
+                    total -= held.pop(n, 0)
         return peak
 
     def _cost(self, first: int, stop: int, stripes: list[Stripe], keep: frozenset[str]) -> float:
@@ -291,16 +440,15 @@ class Planner:
         starts = 0
         for k in range(first, stop):
             fact = self.facts[k]
-            width = self.network.stored[fact.layer.output].shape[1]
-            total = sum(hi - lo for lo, hi in (s.rows[k] for s in stripes)) * width * fact.steps
+            lengths = [hi - lo for lo, hi in (s.rows[k] for s in stripes)]
+            total = sum(lengths) * fact.width * fact.steps
             array += total * fact.on_array
             channels += total * (not fact.on_array)
-            starts += sum(s.rows[k][0] < s.rows[k][1] for s in stripes)
-            name = fact.layer.output
+            starts += sum(n > 0 for n in lengths)
+            name = fact.output
             if name in self.outputs or (name not in keep and self.last.get(name, -1) >= stop):
                 moved += self.words[name]
         weights = sum(self.facts[k].beats for k in range(first, stop))
-        again = len(stripes) if weights > self.config.weight_depth * self.config.weight_beats // 2 else 1
-        moved += weights * again
-        moved += sum((hi - lo) * self._row_words(n) for s in stripes for n, (lo, hi) in s.loads.items())
+        moved += weights * (len(stripes) if self._reloads(weights) else 1)
+        moved += sum((hi - lo) * self.row_words[n] for s in stripes for n, (lo, hi) in s.loads.items())
         return array + CHANNEL_SHARE * channels + MOVE_SHARE * moved + START * starts

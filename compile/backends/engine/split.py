@@ -35,8 +35,8 @@ def split_wide(network: Network, config: EngineConfig) -> None:
         source = next((x for x in network.layers if x.output == layer.inputs[0].refs[0][0]), None)
         whole = [(source.output, c) for c in range(layer.inputs[0].shape[2])] if source else []
         if source is not None and source.on_array and list(layer.inputs[0].refs) == whole:
-            _split(network, source, cuts)
-        _split(network, next(x for x in network.layers if x.name == layer.name), cuts)
+            cut_channels(network, source, cuts)
+        cut_channels(network, next(x for x in network.layers if x.name == layer.name), cuts)
 
 
 def _need(network: Network, layer: Layer) -> int:
@@ -49,8 +49,8 @@ def _need(network: Network, layer: Layer) -> int:
     return words * (rows * (view.shape[1] >> view.up[1]) + width)
 
 
-def _split(network: Network, layer: Layer, cuts: list[list[int]]) -> None:
-    """Replace a layer by one for each list of output channels."""
+def cut_channels(network: Network, layer: Layer, cuts: list[list[int]]) -> list[Layer]:
+    """Replace a layer by one for each list of output channels; returns these."""
     old = network.stored.pop(layer.output)
     at = network.layers.index(layer)
     refs: Refs = {}
@@ -64,7 +64,7 @@ def _split(network: Network, layer: Layer, cuts: list[list[int]]) -> None:
             r.multiplier[:, channels], r.addend[channels], r.shift, r.half_even, r.wrap, r.lo, r.hi
         )  # fmt: skip
         weight = None if layer.weight is None else np.ascontiguousarray(layer.weight[..., channels])
-        inputs = layer.inputs if layer.on_array else [layer.inputs[0].take(channels)]
+        inputs = layer.inputs if layer.on_array else [v.take(channels) for v in layer.inputs]
         made.append(replace(layer, name=name, output=name, inputs=inputs, weight=weight, requant=requant))
     network.layers[at : at + 1] = made
 
@@ -78,4 +78,5 @@ def _split(network: Network, layer: Layer, cuts: list[list[int]]) -> None:
         if other.offsets is not None:
             other.offsets = renamed(other.offsets)
     network.outputs = {k: [renamed(v) for v in views] for k, views in network.outputs.items()}
+    return made
     network.values = {k: renamed(v) for k, v in network.values.items()}

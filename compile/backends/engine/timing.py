@@ -103,6 +103,7 @@ def time_steps(
     start, stop = [], []
     dispatched = float(FETCH_START + 2 * latency)
     pw_busy = dw_busy = beats = 0
+    waits = [(other, f"WAIT_{name}") for name, other in units.items()]
     for step in steps:
         unit = units[step.opcode]
         number = len(unit.starts)
@@ -110,8 +111,8 @@ def time_steps(
         if in_order:
             dispatched = max(dispatched + 1, unit.starts[number - QUEUE] if number >= QUEUE else 0.0)
         ready = max(dispatched + 2, unit.free)
-        for name, other in units.items():
-            count = step.fields[f"WAIT_{name}"]
+        for other, name in waits:
+            count = step.fields[name]
             if count:
                 ready = max(ready, other.stops[count - 1] + WAKE)
         bus.free += 4 * bus.gap  # the instruction itself was fetched

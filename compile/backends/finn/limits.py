@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from bitwright.compile.backends.finn.ends import kernels
 from bitwright.compile.backends.finn.finn_types import MAX_EXACT, finn_types, is_depthwise
-from bitwright.compile.backends.finn.lower import is_linear
+from bitwright.compile.backends.finn.linear import is_linear
+from bitwright.compile.backends.finn.model import first_form
 from bitwright.compile.ir import Graph, Tensor
 from bitwright.compile.ir.ops import (
     Add,
@@ -47,7 +50,7 @@ _NONE: dict[type[Node], str] = {
 def refusals(graph: Graph, max_bits: int) -> list[tuple[str, str, str]]:
     """(node, operator, reason) of everything in a lowered graph that FINN cannot take."""
     found = _ends(graph)
-    types = finn_types(graph)
+    types, ranks = finn_types(graph), _ranks(graph)
     for node in graph.nodes:
         xs = graph.inputs_of(node)
         reasons = [_NONE[type(node)]] if type(node) in _NONE else []
@@ -64,28 +67,43 @@ def refusals(graph: Graph, max_bits: int) -> list[tuple[str, str, str]]:
         if isinstance(node, (Add, Concat)):
             if len({types[n] for n in node.inputs}) > 1:
                 reasons.append(f"its inputs have the types {sorted({str(types[n]) for n in node.inputs})}")
+            if len({ranks[n] for n in node.inputs}) > 1:
+                reasons.append("it joins a vector and what FINN keeps as a 1x1 map; make the vector a map of one pixel")
         if any(len(x.shape) not in (1, 3) for x in (*xs, graph.tensors[node.output])):
             reasons.append("FINN streams vectors and (H, W, C) maps only")
         found += [(node.name, node.op, reason) for reason in reasons]
     return found
 
 
+def _ranks(graph: Graph) -> dict[str, int]:
+    """Axes of every stream as FINN sees it: a vector that came from a 1x1 map stays a map."""
+    ranks = {i.tensor: len(graph.tensors[first_form(graph, i.tensor)].shape) for i in graph.inputs}
+    for node in graph.nodes:
+        before = ranks[node.inputs[0]]
+        own = len(graph.tensors[node.output].shape)
+        ranks[node.output] = before if isinstance(node, Reshape) else max(own, before)
+    return ranks
+
+
 def _ends(graph: Graph) -> list[tuple[str, str, str]]:
     found = []
     written = {n.output for n in graph.nodes}
     read = {i for n in graph.nodes for i in n.inputs}
-    if len(graph.inputs) != 1:
-        found.append((graph.name, "graph", f"the model has {len(graph.inputs)} inputs; one is supported"))
-    if len(graph.outputs) != 1:
-        # FINN's InferShapes changes the order of outputs, so nothing says which DMA is which.
-        found.append((graph.name, "graph", f"the model has {len(graph.outputs)} outputs; one is supported"))
+    for given in graph.inputs:
+        if given.tensor not in read:
+            found.append((given.name, "input", "the network does not read it"))
+    at = kernels(graph)
+    waits: dict[int, set[int]] = {k: set() for k in at.values()}
+    for node in graph.nodes:
+        waits[at[node.output]] |= {at[i] for i in node.inputs if i in at} - {at[node.output]}
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError:
+        reason = "FINN makes a kernel of what each input feeds, and the streams between these would go in a circle"
+        found.append((graph.name, "graph", f"{reason}; join the branches of the inputs once, or in the other order"))
     for out in graph.outputs:
         if out.tensor not in written:
             found.append((out.name, "output", "it is the model's input itself; there is nothing to compute"))
-        if out.tensor in read:
-            found.append(
-                (out.name, "output", "the network also reads this tensor; FINN cannot copy a stream to the output")
-            )
     return found
 
 

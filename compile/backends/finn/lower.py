@@ -16,7 +16,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from bitwright.compile.backends.finn.ends import order_operands, separate_inputs, separate_outputs
 from bitwright.compile.backends.finn.finn_types import Weighted, output_type
+from bitwright.compile.backends.finn.linear import is_linear, linear
 from bitwright.compile.backends.finn.sums import small_sums
 from bitwright.compile.backends.finn.thresholds import staircase
 from bitwright.compile.ir import Graph, IntType, Tensor
@@ -37,27 +39,6 @@ from bitwright.compile.ir.types import IntArray
 from bitwright.compile.ir.validate import validate
 
 
-def linear(
-    name: str, x: Tensor, multiplier: IntArray | int = 1, addend: int = 0, itype: IntType | None = None
-) -> Requantize:
-    """The node y = x * multiplier + addend, exact and unclamped."""
-    m = np.atleast_1d(np.asarray(multiplier, np.int64))
-    ends = [per_channel(v, x.channels) * m + addend for v in (x.lo, x.hi)]
-    lo, hi = int(np.minimum(*ends).min()), int(np.maximum(*ends).max())
-    return Requantize(
-        name=name, inputs=(x.name,), output=name, multiplier=m, addend=np.asarray([addend]), shift=0, rounding="floor",
-        lo=np.asarray([lo]), hi=np.asarray([hi]), itype=itype or IntType.containing(lo, hi),
-    )  # fmt: skip
-
-
-def is_linear(node: Node, x: Tensor) -> bool:
-    """The node is a product and a sum with constants: nothing is shifted or clamped."""
-    if not isinstance(node, Requantize) or node.shift or node.offset:
-        return False
-    ends = [v * node.multiplier + node.addend for v in (x.lo, x.hi)]
-    return bool((np.minimum(*ends) >= node.lo).all() and (np.maximum(*ends) <= node.hi).all())
-
-
 def lower(graph: Graph, max_bits: int) -> Graph:
     """Rewrite the graph; nodes that FINN cannot take stay as they are.
 
@@ -68,7 +49,7 @@ def lower(graph: Graph, max_bits: int) -> Graph:
     graph = _flatten(_sums_of_two(_windows_of_ones(graph)))
     graph = _zero_points(graph, max_bits)
     graph = _thresholds(graph, max_bits)
-    graph = _one_type(_inputs(graph))
+    graph = _one_type(order_operands(separate_outputs(separate_inputs(graph))))
     validate(graph)
     return graph
 
@@ -251,21 +232,6 @@ def _thresholds(graph: Graph, max_bits: int) -> Graph:
         )  # fmt: skip
         changed[node.name] = [*before, rising]
     return splice(graph, changed)
-
-
-def _inputs(graph: Graph) -> Graph:
-    """An input that is read twice, or that has one bit, passes through a product with one first.
-
-    FINN duplicates streams behind nodes only, and generates no hardware for layers that read single bits.
-    """
-    for given in graph.inputs:
-        x = graph.tensors[given.tensor]
-        if len(graph.consumers()[given.tensor]) > 1 or x.itype.bits == 1:
-            copy = linear(f"{x.name}_copy", x, itype=IntType(max(x.itype.bits, 2), x.itype.signed))
-            swap = {x.name: copy.output}
-            nodes = [replace(n, inputs=tuple(swap.get(i, i) for i in n.inputs)) for n in graph.nodes]
-            graph = graph.rebuild([copy, *nodes])
-    return graph
 
 
 def _one_type(graph: Graph) -> Graph:

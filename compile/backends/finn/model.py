@@ -77,11 +77,9 @@ def build_model(graph: Graph) -> onnx.ModelProto:
     """The ONNX model of a lowered graph that `limits.refusals` has nothing against."""
     types = finn_types(graph)
     w = _Writer(graph)
-    (given,) = graph.inputs
-    readers = graph.consumers()[given.tensor]
-    alias = len(readers) == 1 and isinstance(readers[0], Reshape)
-    first = readers[0].output if alias else given.tensor
-    w.names[given.tensor] = w.tensor(given.tensor, (1, *graph.tensors[first].shape), types[given.tensor])
+    for given in graph.inputs:
+        shape = graph.tensors[first_form(graph, given.tensor)].shape
+        w.names[given.tensor] = w.tensor(given.tensor, (1, *shape), types[given.tensor])
     for node in graph.nodes:
         if isinstance(node, Reshape):
             w.names[node.output] = w.names[node.inputs[0]]
@@ -89,10 +87,11 @@ def build_model(graph: Graph) -> onnx.ModelProto:
         shape = _output_shape(w, node)
         w.names[node.output] = w.tensor(node.output, shape, types[node.output])
         _WRITERS[type(node)](w, node, types)
-    outputs = [w.names[o.tensor] for o in graph.outputs]
-    ends = {w.names[given.tensor], *outputs}
+    inputs = [w.names[i.tensor] for i in graph.inputs]
+    outputs = list(dict.fromkeys(w.names[o.tensor] for o in graph.outputs))
+    ends = {*inputs, *outputs}
     proto = helper.make_graph(
-        w.nodes, graph.name or "network", [w.values[w.names[given.tensor]]], [w.values[n] for n in outputs],
+        w.nodes, graph.name or "network", [w.values[n] for n in inputs], [w.values[n] for n in outputs],
         initializer=w.weights, value_info=[v for n, v in w.values.items() if n not in ends],
     )  # fmt: skip
     for name, entries in w.notes.items():
@@ -105,6 +104,12 @@ def build_model(graph: Graph) -> onnx.ModelProto:
     model = helper.make_model(proto, opset_imports=opsets, producer_name="bitwright")
     model.ir_version = IR_VERSION
     return model
+
+
+def first_form(graph: Graph, tensor: str) -> str:
+    """An input, or what a reshape in front of everything else makes of it: FINN gets that form."""
+    readers = graph.consumers()[tensor]
+    return readers[0].output if len(readers) == 1 and isinstance(readers[0], Reshape) else tensor
 
 
 def _output_shape(w: _Writer, node: Node) -> tuple[int, ...]:

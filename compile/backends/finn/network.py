@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bitwright.boards import Board
 from bitwright.compile.backends.finn import layers as hw
 from bitwright.compile.backends.finn.finn_types import finn_types, is_depthwise, weight_type
+from bitwright.compile.backends.finn.model import first_form
 from bitwright.compile.ir import Graph, IntType
 from bitwright.compile.ir.ops import (
     Add,
@@ -35,10 +36,16 @@ from bitwright.hw.hls.finn.bitwright_deform import Deform as Description
 
 @dataclass(frozen=True)
 class Network:
-    """Layers by name, in FINN's order; what a layer reads is given by index."""
+    """Layers by name, in FINN's order; what a layer reads is given by index.
+
+    Attributes:
+        reads, writes: the layer that reads an input of the graph, or writes an output.
+    """
 
     layers: tuple[hw.Layer, ...]
     names: tuple[str, ...]
+    reads: Mapping[str, int]
+    writes: Mapping[str, int]
 
     def units(self) -> list[tuple[int, ...]]:
         """Indices of the layers that must be folded alike: a sliding window with its depthwise unit or pooling."""
@@ -94,11 +101,9 @@ def network(graph: Graph, board: Board | None = None) -> Network:
     """
     types = finn_types(graph)
     b = _Builder(graph, types, board is not None and board.family == "zynq-7000")
-    (given,) = graph.inputs
-    readers = graph.consumers()[given.tensor]
-    alias = len(readers) == 1 and isinstance(readers[0], Reshape)
-    b.at[given.tensor] = None
-    b.shapes[given.tensor] = graph.tensors[readers[0].output if alias else given.tensor].shape
+    for given in graph.inputs:
+        b.at[given.tensor] = None
+        b.shapes[given.tensor] = graph.tensors[first_form(graph, given.tensor)].shape
 
     for node in graph.nodes:
         x = node.inputs[0]
@@ -307,7 +312,18 @@ def _ordered(b: _Builder) -> Network:
     for layer in layers:
         names.append(f"{layer.op}_{count[layer.op]}")
         count[layer.op] += 1
-    return Network(tuple(layers), tuple(names))
+    graph = b.graph
+    reads, writes = {}, {}
+    followed = {i for layer in layers for i in layer.inputs}
+    for given in graph.inputs:
+        reader = graph.consumers()[first_form(graph, given.tensor)][0].name
+        reads[given.tensor] = next(k for k, n in enumerate(layers) if n.source == reader and not n.inputs)
+    for tensor in dict.fromkeys(o.tensor for o in graph.outputs):
+        node = graph.producers()[tensor]
+        while isinstance(node, Reshape):
+            node = graph.producers()[node.inputs[0]]
+        writes[tensor] = next(k for k, n in enumerate(layers) if n.source == node.name and k not in followed)
+    return Network(tuple(layers), tuple(names), reads, writes)
 
 
 def _by_depth(layers: list[hw.Layer], groups: list[str]) -> list[int]:

@@ -36,7 +36,9 @@ ESTIMATE_STEPS = [
     "step_apply_folding_config", "step_minimize_bit_width", "step_generate_estimate_reports",
 ]  # fmt: skip
 IP_STEPS = ["step_hw_codegen", "step_hw_ipgen", "step_set_fifo_depths", "step_create_stitched_ip"]
-BITFILE_STEPS = ["step_synthesize_bitfile", "step_make_pynq_driver", "step_deployment_package"]
+BITFILE_STEPS = [
+    "step_synthesize_bitfile", "step_make_pynq_driver", "step_bitwright_ends", "step_deployment_package",
+]  # fmt: skip
 
 
 def write_project(
@@ -57,14 +59,22 @@ def write_project(
 
 
 def golden(graph: Graph) -> dict[str, IntArray]:
-    """Random frames over the whole range of the input, and the output of the integer graph."""
-    (given,) = graph.inputs
-    tensor = graph.tensors[given.tensor]
+    """Random frames over the whole range of the inputs, and the outputs of the integer graph, numbered as there."""
     rng = np.random.default_rng(GOLDEN_SEED)
-    values = {given.tensor: rng.integers(tensor.bounds[0], tensor.bounds[1] + 1, (GOLDEN_FRAMES, *tensor.shape))}
+    values = {}
+    for given in graph.inputs:
+        tensor = graph.tensors[given.tensor]
+        frames = (GOLDEN_FRAMES, *tensor.shape)
+        values[given.tensor] = rng.integers(tensor.bounds[0], tensor.bounds[1] + 1, frames)
     for node in graph.nodes:
         values[node.output] = node.compute(*(values[n] for n in node.inputs))
-    return {"input": values[given.tensor], "output": values[graph.outputs[0].tensor]}
+    found = {f"input_{k}": values[i.tensor] for k, i in enumerate(graph.inputs)}
+    return found | {f"output_{k}": values[name] for k, name in enumerate(_outputs(graph))}
+
+
+def _outputs(graph: Graph) -> list[str]:
+    """Tensors that FINN gives, in the order of the model file."""
+    return list(dict.fromkeys(o.tensor for o in graph.outputs))
 
 
 def folding_config(net: Network, foldings: Mapping[str, Folding]) -> dict[str, Any]:
@@ -113,19 +123,16 @@ def build_config(board: Board, clock_mhz: float) -> dict[str, Any]:
 
 def streams(graph: Graph, net: Network, foldings: Mapping[str, Folding]) -> dict[str, Any]:
     """How FINN's DMA buffers hold the network's ends: type, and elements of one stream word (docs/finn.md)."""
-    given, out = graph.inputs[0].tensor, graph.outputs[0].tensor
     types = finn_types(graph)
-    read = {i for layer in net.layers for i in layer.inputs}
-    first = next(k for k, layer in enumerate(net.layers) if not layer.inputs)
-    last = next(k for k in range(len(net.layers)) if k not in read)
-    word = [
-        net.layers[first].in_width(foldings[net.names[first]]),
-        net.layers[last].out_width(foldings[net.names[last]]),
-    ]
-    return {
-        "inputs": {given: _stream(types[given].bits, types[given].signed, word[0])},
-        "outputs": {out: _stream(net.layers[last].y.bits, net.layers[last].y.signed, word[1])},
-    }
+    inputs, outputs = {}, {}
+    for given in graph.inputs:
+        k, t = net.reads[given.tensor], types[given.tensor]
+        inputs[given.tensor] = _stream(t.bits, t.signed, net.layers[k].in_width(foldings[net.names[k]]))
+    for tensor in _outputs(graph):
+        k = net.writes[tensor]
+        t = net.layers[k].y
+        outputs[tensor] = _stream(t.bits, t.signed, net.layers[k].out_width(foldings[net.names[k]]))
+    return {"inputs": inputs, "outputs": outputs}
 
 
 def _stream(bits: int, signed: bool, word: int) -> dict[str, Any]:

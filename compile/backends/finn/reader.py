@@ -49,10 +49,10 @@ def run_model(project: Path, graph: Graph, inputs: Mapping[str, IntArray]) -> di
         for p in a.quant_parameter_tensor_names
         if p.key == "finn_datatype"
     }
-    (given,), (out,) = graph.inputs, graph.outputs
-    x = inputs[given.tensor]
-    shape = [d.dim_value for d in g.input[0].type.tensor_type.shape.dim]
-    values: dict[str, IntArray] = {g.input[0].name: x.reshape(len(x), *shape[1:])}
+    values: dict[str, IntArray] = {}
+    for given in g.input:
+        x = inputs[given.name]
+        values[given.name] = x.reshape(len(x), *(d.dim_value for d in given.type.tensor_type.shape.dim[1:]))
     constants = {t.name: numpy_helper.to_array(t) for t in g.initializer}
     for node in g.node:
         if node.op_type not in _OPS:
@@ -64,7 +64,11 @@ def run_model(project: Path, graph: Graph, inputs: Mapping[str, IntArray]) -> di
         if result.size and (int(result.min()) < t.lo or int(result.max()) > t.hi):
             raise BackendError(f"{path}: values {result.min()}..{result.max()} of {node.output[0]} leave {t}")
         values[node.output[0]] = result
-    return {out.tensor: values[g.output[0].name].reshape(len(x), *graph.tensors[out.tensor].shape)}
+    tensors = dict.fromkeys(o.tensor for o in graph.outputs)
+    return {
+        tensor: values[out.name].reshape(len(x), *graph.tensors[tensor].shape)
+        for tensor, out in zip(tensors, g.output, strict=True)
+    }
 
 
 def _integers(table: Any, name: str, path: Path) -> IntArray:

@@ -127,5 +127,7 @@ def accumulator_bounds(
     if padded:  # a padding position contributes exactly 0
         lo, hi = np.minimum(lo, 0), np.maximum(hi, 0)
     of_output = np.arange(outputs) // (outputs // groups)
-    a, b = w * lo[of_output].T[None], w * hi[of_output].T[None]
+    if groups > 1:
+        lo, hi = lo[of_output], hi[of_output]
+    a, b = w * lo.T[None], w * hi.T[None]
     return np.minimum(a, b).sum(axis=(0, 1)), np.maximum(a, b).sum(axis=(0, 1))

@@ -51,15 +51,19 @@ class Requantize(Node):
                 raise ShapeError(f"{field} has shape {getattr(self, field).shape}, x has {x.channels} channels")
         if not 0 <= self.shift <= 62 or self.rounding not in SHIFT_ROUNDINGS:
             raise ShapeError(f"shift {self.shift} or rounding {self.rounding!r} is not legal")
-        ends = [int(m) * int(v) + int(c) for m, c, bounds in self._rows(x) for v in bounds]
-        if max(abs(e) for e in ends) + (1 << self.shift) >= 1 << 63:
+        if self._largest(x) + (1 << self.shift) >= 1 << 63:
             raise ShapeError("x * multiplier + addend does not fit 64 bits")
         a, b = self.compute(x.lo.reshape(1, -1)), self.compute(x.hi.reshape(1, -1))
         return Inferred(x.shape, np.minimum(a, b)[0], np.maximum(a, b)[0], self.itype)
 
-    def _rows(self, x: Tensor) -> list[tuple[int, int, tuple[int, int]]]:
-        m, c, lo, hi = np.broadcast_arrays(self.multiplier, self.addend, x.lo, x.hi)
-        return [(p, q, (r, s)) for p, q, r, s in zip(m.flat, c.flat, lo.flat, hi.flat, strict=True)]
+    def _largest(self, x: Tensor) -> int:
+        """Largest magnitude of x * multiplier + addend."""
+        tops = [max(abs(int(v.min())), abs(int(v.max()))) for v in (x.lo, x.hi, self.multiplier, self.addend)]
+        bound = max(tops[:2]) * tops[2] + tops[3]
+        if bound >= 1 << 62:  # only then does it matter which channel has what
+            rows = np.broadcast_arrays(*(v.astype(object) for v in (self.multiplier, self.addend, x.lo, x.hi)))
+            bound = max(np.maximum(abs(rows[0] * rows[2] + rows[1]), abs(rows[0] * rows[3] + rows[1])).flat)
+        return int(bound)
 
     def compute(self, *xs: IntArray) -> IntArray:
         v = xs[0] * self.multiplier + self.addend

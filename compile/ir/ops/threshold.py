@@ -47,6 +47,8 @@ class Threshold(Node):
         x = xs[0] * self.sign
         if self.thresholds.shape[0] == 1:
             count = np.searchsorted(self.thresholds[0], x, side="right")
+        elif x.size == x.shape[-1]:  # one position, as of bounds
+            count = (self.thresholds <= x.reshape(-1, 1)).sum(axis=1).reshape(*x.shape[:-1], -1)
         else:
             x = np.broadcast_to(x, np.broadcast_shapes(x.shape, (self.thresholds.shape[0],)))
             count = np.empty(x.shape, np.int64)

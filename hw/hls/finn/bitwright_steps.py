@@ -19,11 +19,15 @@ from finn.builder.build_dataflow_config import DataflowBuildConfig
 from onnx import helper
 from qonnx.core.modelwrapper import ModelWrapper
 from qonnx.core.onnx_exec import execute_onnx
+from qonnx.custom_op.registry import getCustomOp
 from qonnx.transformation.base import Transformation
 from qonnx.transformation.general import GiveUniqueNodeNames
 from qonnx.transformation.infer_data_layouts import InferDataLayouts
 
 bitwright_layers.register()
+
+#: Attribute of the layers that read an input of the model, or write an output: the tensor in the model file.
+END = "bitwright_end"
 
 
 class InferChannelwise(Transformation):
@@ -87,7 +91,13 @@ def step_bitwright_to_hw(model: ModelWrapper, cfg: DataflowBuildConfig):
     if left:
         raise RuntimeError(f"FINN did not convert {', '.join(left)} to hardware layers")
     model = model.transform(GiveUniqueNodeNames())
-    return model.transform(InferDataLayouts())
+    model = model.transform(InferDataLayouts())
+    # FINN renames tensors and sorts inputs and outputs anew; the layers at the ends keep these names to the last step.
+    for tensor in model.graph.input:
+        model.find_consumer(tensor.name).attribute.append(helper.make_attribute(END, tensor.name))
+    for tensor in model.graph.output:
+        model.find_producer(tensor.name).attribute.append(helper.make_attribute(END, tensor.name))
+    return model
 
 
 def step_bitwright_verify(model: ModelWrapper, cfg: DataflowBuildConfig):
@@ -96,18 +106,52 @@ def step_bitwright_verify(model: ModelWrapper, cfg: DataflowBuildConfig):
         warnings.warn("golden.npz is not here; the hardware layers are not verified", stacklevel=2)
         return model
     golden = np.load("golden.npz")
-    x_name, y_name = model.graph.input[0].name, model.graph.output[0].name
-    x_shape = model.get_tensor_shape(x_name)
+    # The order of the model file; what FINN has made of the model so far may have another.
+    file = ModelWrapper("model.onnx").graph
+    inputs = {t.name: golden[f"input_{k}"] for k, t in enumerate(file.input)}
+    outputs = {t.name: golden[f"output_{k}"] for k, t in enumerate(file.output)}
     different = 0
-    for x, want in zip(golden["input"], golden["output"], strict=True):
-        got = execute_onnx(model, {x_name: x.reshape(x_shape).astype("float32")})[y_name]
-        different += int((got.reshape(want.shape) != want).sum())
+    for frame in range(len(golden["input_0"])):
+        given = {n: x[frame].reshape(model.get_tensor_shape(n)).astype("float32") for n, x in inputs.items()}
+        got = execute_onnx(model, given)
+        different += sum(int((got[n].reshape(y[frame].shape) != y[frame]).sum()) for n, y in outputs.items())
+    values = sum(y.size for y in outputs.values())
     os.makedirs(cfg.output_dir + "/report", exist_ok=True)
     with open(cfg.output_dir + "/report/bitwright_verification.json", "w") as f:
-        json.dump({"values": golden["output"].size, "different": different}, f, indent=1)
+        json.dump({"values": values, "different": different}, f, indent=1)
     if different:
-        raise RuntimeError(f"{different} of {golden['output'].size} integers differ from the golden vectors")
+        raise RuntimeError(f"{different} of {values} integers differ from the golden vectors")
     return model
 
 
-STEPS = (step_bitwright_to_hw, step_bitwright_verify)
+def step_bitwright_ends(model: ModelWrapper, cfg: DataflowBuildConfig):
+    """Write which DMA core carries which tensor, beside FINN's driver, which knows cores and shapes only."""
+    found = {"inputs": {}, "outputs": {}}
+    for tensor in model.graph.input:
+        dma = model.find_consumer(tensor.name)
+        (reader,) = model.find_direct_successors(dma)
+        inside = ModelWrapper(getCustomOp(reader).get_nodeattr("model"))
+        layer = inside.find_consumer(inside.graph.input[list(reader.input).index(dma.output[0])].name)
+        while _end(layer, 0) is None:  # a FIFO or a width converter
+            layer = inside.find_consumer(layer.output[0])
+        found["inputs"][_end(layer, 0)] = getCustomOp(dma).get_nodeattr("instance_name")
+    for tensor in model.graph.output:
+        dma = model.find_producer(tensor.name)
+        (writer,) = model.find_direct_predecessors(dma)
+        inside = ModelWrapper(getCustomOp(writer).get_nodeattr("model"))
+        layer = inside.find_producer(inside.graph.output[list(writer.output).index(dma.input[0])].name)
+        while _end(layer, -1) is None:
+            layer = inside.find_producer(layer.input[0])
+        found["outputs"][_end(layer, -1)] = getCustomOp(dma).get_nodeattr("instance_name")
+    with open(cfg.output_dir + "/driver/bitwright_ends.json", "w") as f:
+        json.dump(found, f, indent=1)
+    return model
+
+
+def _end(layer, which):
+    """The tensor of the model file that a layer reads (0) or writes (-1); None for other layers."""
+    names = [a.s.decode() for a in layer.attribute if a.name == END]
+    return names[which] if names else None
+
+
+STEPS = (step_bitwright_to_hw, step_bitwright_verify, step_bitwright_ends)

@@ -70,7 +70,7 @@ module bw_link #(
   logic         receiving, give, sent;
   logic [16:0]  last_beat;
 
-  wire unused = &{1'b0, m_axil_bresp[0], m_axil_rresp[0], last_beat[AW-1:0]};
+  wire unused = &{1'b0, m_axil_bresp[0], m_axil_rresp[0]};
 
   assign receiving = state_q != IDLE && state_q <= CHECK;
   assign last_beat = {1'b0, addr_q} + {9'd0, count_q};
@@ -130,7 +130,7 @@ module bw_link #(
       end
       DATA: begin
         if (op_q == WRITE) bad_q <= addr_q[15:12] != 4'd0;
-        else if (byte_q == 4'd15) bad_q <= addr_q[15:AW] != '0;  // of the beat that begins
+        else if (byte_q == 4'd15) bad_q <= addr_q >= 16'(BEATS);  // of the beat that begins
         if (rx_valid_i) begin
           byte_q <= byte_q - 4'd1;
           if (byte_q == 4'd0) begin
@@ -166,7 +166,7 @@ module bw_link #(
             status_q       <= bad_q ? 8'd2 : 8'd0;
             if (!bad_q) state_q <= WAIT;
           end
-          READ_BEATS:  status_q <= last_beat[16:AW] == '0 ? 8'd0 : 8'd2;
+          READ_BEATS:  status_q <= last_beat < 17'(BEATS) ? 8'd0 : 8'd2;
           WRITE_BEATS: status_q <= bad_q ? 8'd2 : 8'd0;
           default:     status_q <= 8'd2;
         endcase
