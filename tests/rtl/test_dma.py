@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bitwright.hw.config import CONFIGS
+from bitwright.sim.rtl.engine import RtlEngine
 from tests.rtl.programs import REGION_BYTES, Program, all_words, engine, random_transfers, regions, words
 
 pytestmark = pytest.mark.rtl
