@@ -81,7 +81,7 @@ test-finn: $(VENV)/.made-for-dev ## what we emit against FINN itself: set FINN_R
 	BITWRIGHT_REQUIRE_FINN=1 $(BIN)/python -m pytest tests/finn/test_real_finn.py
 
 .PHONY: test-all
-test-all: lint $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## every test, the slow ones too (about ten minutes)
+test-all: lint $(QAT_VENV)/.made-for-$(QAT_EXTRAS) ## every test, the slow ones too (an hour or more: bitstreams, whole frames on the RTL)
 	OMP_NUM_THREADS=1 $(QAT_BIN)/python -m pytest -n $(JOBS)
 
 .PHONY: demo
