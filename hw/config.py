@@ -44,8 +44,8 @@ class EngineConfig:
             crossbar; no program depends on it.
         mul18: 1: the device multiplies 18 x 18 bits (ECP5, Gowin); no program depends on it.
         dw: 0: the build has no depthwise unit; the compiler gives what that unit does to the array (expand.py).
-        small: 1: few flip-flops and a slow clock: the columns of the array are added by a tree, queues are short; no
-            program depends on it.
+        small: 1: few flip-flops and a slow clock: the columns of the array are added by a tree, queues are short; at
+            most 4 pairs; no program depends on it.
         am_ultra: 1: the activation memory lies in UltraRAM; am_depth is 4096 then.
         device: that it is meant for (hw/resources.py); no program depends on it.
     """
@@ -80,8 +80,10 @@ class EngineConfig:
                 self._refuse(switch, "must be 0 or 1")
         if self.am_blocks not in (0, 1, 4):
             self._refuse("am_blocks", "must be 0, 1 or 4")
-        if self.small and (self.pairs > LANES or not self.mul18):
-            self._refuse("small", f"must be 0 with more than {LANES} pairs or without mul18")
+        if self.small and (self.pairs > 4 or not self.mul18):
+            self._refuse(
+                "small", "must be 0 with more than 4 pairs (their results need longer queues) or without mul18"
+            )
         if self.am_blocks != 4 and (self.am_ultra or self.am_depth & (self.am_depth - 1)):
             self._refuse("am_blocks", "must be 4 with UltraRAM or a depth that is no power of two")
         if self.am_ultra and self.am_depth != 4096:

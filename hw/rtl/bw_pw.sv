@@ -16,7 +16,7 @@
 // Legal: PAIRS 2, 4, 8, 16, 32; WEIGHT_DEPTH, CONST_DEPTH, TABLE_DEPTH powers of two; ADDR_W 10 to 16. X_BITS: bits of
 // the accumulators that the requantizer takes (25 lets one 7-series DSP slice do half of its product, 18 a multiplier of
 // 18 x 18 bits). SUMS: 1: instructions with SUM are taken (PAIRS at most 16). MUL18: the multipliers of the array have
-// 18 x 18 bits (see bw_pw_array). SMALL: 1: columns are added by a tree (bw_pw_tree); PAIRS at most 16.
+// 18 x 18 bits (see bw_pw_array). SMALL: 1: columns are added by a tree (bw_pw_tree); PAIRS at most 4.
 `default_nettype none
 
 module bw_pw #(
@@ -55,7 +55,8 @@ module bw_pw #(
     output logic              stall_o
 );
   localparam int RD_LAT = 5;  // from the grant of a read to its data
-  // A word a cycle takes about 50 cycles from its reservation to its write; with SMALL it is at most one every four.
+  // A word a cycle takes about 50 cycles from its reservation to its write; with SMALL (PAIRS at most 4) it is
+  // at most one every four.
   localparam int OUT_DEPTH = (SMALL != 0) ? 16 : 64;
   localparam int WADDR_W = $clog2(WEIGHT_DEPTH);
   localparam int TAG_W = 14 + WADDR_W;
@@ -65,6 +66,7 @@ module bw_pw #(
     if ((CONST_DEPTH & (CONST_DEPTH - 1)) != 0) $error("%m: CONST_DEPTH must be a power of two, got %0d", CONST_DEPTH);
     if ((TABLE_DEPTH & (TABLE_DEPTH - 1)) != 0 || TABLE_DEPTH < 16)
       $error("%m: TABLE_DEPTH must be a power of two, at least 16, got %0d", TABLE_DEPTH);
+    if (SMALL != 0 && PAIRS > 4) $error("%m: SMALL needs PAIRS of at most 4, got %0d", PAIRS);
     if (SUMS != 0 && PAIRS > 16) $error("%m: SUMS needs PAIRS of at most 16, got %0d", PAIRS);
     if (ADDR_W < 10 || ADDR_W > 16) $error("%m: ADDR_W must be 10 to 16, got %0d", ADDR_W);
   end

@@ -50,6 +50,9 @@ def test_accumulators_that_the_requantizer_does_not_take(channels: int, fits: bo
         ({"x_bits": 28}, "x_bits must be 18 to 27"),
         ({"am_ultra": 1}, "am_depth must be 4096"),
         ({"am_ultra": 2}, "0 or 1"),
+        ({"small": 1, "mul18": 1}, "small must be 0 with more than 4 pairs"),
+        ({"dw": 2}, "dw must be 0 or 1"),
+        ({"am_blocks": 0, "am_depth": 32}, "am_depth must be 64 to 4096 with am_blocks 0"),
     ],
 )
 def test_parameters_out_of_range(change: dict[str, int], message: str) -> None:

@@ -364,7 +364,7 @@ def test_slow_writes_hold_the_steps_back(pairs: int) -> None:
         assert _check(m, commands, write=write).stall > 0
 
 
-@pytest.mark.parametrize("pairs", [2, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("pairs", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_columns_added_by_a_tree(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """SMALL: the same words at the same addresses."""
     library = _library
