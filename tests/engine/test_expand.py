@@ -27,7 +27,7 @@ from tests.engine.test_limits import wide
 
 SMALL = CONFIGS["ecp5-small"]
 #: With accumulators, weights and constants of any size, so that no random network is refused for those.
-BARE = replace(SMALL, name="bare", x_bits=27, pairs=4, weight_depth=4096, const_depth=64)
+BARE = replace(SMALL, name="bare", x_bits=27, pairs=4, weight_depth=4096, const_depth=64, small=0)
 MODELS = {e.name: e.model for e in entries()}
 
 
