@@ -29,8 +29,8 @@ from bitwright.hw.config import CONFIGS, RTL
 from bitwright.hw.resources import SHELL_BYTES
 
 SHELL = RTL.parent / "shells" / "uart"
-#: Bits a second of the serial port, and the memory behind it in bytes (of an ECP5).
-BAUD, MEMORY_BYTES = 1_000_000, SHELL_BYTES
+#: Bits a second of the serial port.
+BAUD = 1_000_000
 SEED = 1
 #: Seconds that synthesis and place and route may take, on a slow machine.
 LIMIT = 4 * 3600.0
@@ -86,7 +86,7 @@ class Target:
 
 
 TARGETS = {
-    "ulx3s-85f": Target(ECP5, "ulx3s", MEMORY_BYTES, ("--85k", "--package", "CABGA381", "--speed", "6")),
+    "ulx3s-85f": Target(ECP5, "ulx3s", SHELL_BYTES, ("--85k", "--package", "CABGA381", "--speed", "6")),
     "tang-nano-20k": Target(
         GOWIN, "tang_nano_20k", 40960, ("--device", "GW2AR-LV18QN88C8/I7", "--vopt", "family=GW2A-18C")
     ),

@@ -16,7 +16,7 @@ from bitwright.boards import Board
 from bitwright.compile.backends.engine.backend import EngineOptions, clock
 from bitwright.compile.backends.engine.compiler import compile_graph, lower
 from bitwright.compile.backends.engine.pack import ArrayLayer
-from bitwright.compile.build.yowasp import MEMORY_BYTES, memory_bytes
+from bitwright.compile.build.yowasp import memory_bytes
 from bitwright.compile.estimate import RESOURCES, Estimate
 from bitwright.compile.estimate.energy import energy_nj
 from bitwright.compile.estimate.engine import estimate as estimate_of
@@ -27,6 +27,7 @@ from bitwright.compile.explore.problem import Problem, Vector
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError
 from bitwright.hw.config import CONFIGS, LANES, EngineConfig
+from bitwright.hw.resources import SHELL_BYTES
 from bitwright.hw.variants import configuration
 
 #: Families of the closed form, by that of the board.
@@ -69,10 +70,10 @@ class _Trials:
 
     def _hold(self, what: str, need: int) -> None:
         """Raises BackendError when the memory of a board without a processor is too small."""
-        if self.board.ps == "none" and need > MEMORY_BYTES:
+        if self.board.ps == "none" and need > SHELL_BYTES:
             raise BackendError(
                 f"{what} take {need:,} bytes; behind the engine of a board without a processor there are "
-                f"{MEMORY_BYTES:,} (docs/uart.md)"
+                f"{SHELL_BYTES:,} (docs/uart.md)"
             )
 
     def run(self, config: EngineConfig) -> Estimate | None:

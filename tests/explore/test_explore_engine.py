@@ -108,7 +108,7 @@ def test_no_schedule_beats_its_bound(graph: Graph, board: Board) -> None:
 def test_a_network_that_the_shell_cannot_hold(
     there: int, what: str, graph: Graph, board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "MEMORY_BYTES", there)
+    monkeypatch.setattr(engine, "SHELL_BYTES", there)
     answer = search(graph, board, EngineOptions(), Goal())
     assert answer.estimate is None and answer.reason.startswith(what)
     assert f"behind the engine of a board without a processor there are {there:,}" in answer.reason

@@ -15,11 +15,9 @@ from dataclasses import replace
 import numpy as np
 
 from bitwright.compile.backends.engine.layers import Layer, Network, Refused
+from bitwright.compile.backends.engine.select import MAX_ARRAY_KERNEL
 from bitwright.compile.backends.engine.split import cut_channels
 from bitwright.hw.config import LANES
-
-#: Windows of the array: the field of the instruction has 4 bits.
-MAX_KERNEL = 15
 
 #: What a layer of the depthwise unit is called when it is refused.
 _NAMES = {"max": "max pooling", "square": "deformable convolution", "free": "deformable convolution",
@@ -54,8 +52,8 @@ def _check(layer: Layer) -> None:
         raise Refused(f"{without}, which {'argmax' if layer.argmax else _NAMES[layer.kind]} needs; take another one")
     if layer.kind == "add" and any(v.up != (0, 0) for v in layer.inputs):
         raise Refused(f"{without}, which the sum of an upsampled tensor needs; take another one")
-    if max(layer.kernel) > MAX_KERNEL:
-        raise Refused(f"{without}, and the array takes windows up to {MAX_KERNEL}, this one is {layer.kernel}")
+    if max(layer.kernel) > MAX_ARRAY_KERNEL:
+        raise Refused(f"{without}, and the array takes windows up to {MAX_ARRAY_KERNEL}, this one is {layer.kernel}")
 
 
 def _on_array(layer: Layer) -> Layer:
