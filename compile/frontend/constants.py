@@ -48,7 +48,7 @@ def _run(node: onnx.NodeProto, data: list[NDArray[Any] | None], opset: int) -> l
 def _moved(const: Const, data: NDArray[Any], move: Callable[[NDArray[Any]], NDArray[Any]]) -> Const:
     assert const.q is not None and const.scale is not None and const.zero is not None
 
-    def follow(x: FractionArray) -> FractionArray:
+    def follow(x: NDArray[Any]) -> NDArray[Any]:
         if x.size == 1:
             return x.reshape((1,) * data.ndim)
         index = np.broadcast_to(np.arange(x.size).reshape(x.shape), const.shape).astype(np.int64)
@@ -57,7 +57,7 @@ def _moved(const: Const, data: NDArray[Any], move: Callable[[NDArray[Any]], NDAr
             first = moved.take([0], axis=axis)
             if (moved == first).all():
                 moved = first
-        return np.asarray(x.reshape(-1)[moved], dtype=object)
+        return np.asarray(x.reshape(-1)[moved])
 
     return Const(data, const.elem, move(const.q), follow(const.scale), follow(const.zero))
 
@@ -70,7 +70,7 @@ def whole(x: FractionArray, what: str) -> IntArray:
     return np.asarray([int(v) for v in x.flat], np.int64).reshape(x.shape)
 
 
-def integer_weights(const: Const, out_axis: int | None) -> tuple[IntArray, FractionArray]:
+def integer_weights(const: Const, out_axis: int | None) -> tuple[IntArray, NDArray[Any]]:
     """A weight constant as integers times a scale.
 
     Args:
@@ -78,14 +78,15 @@ def integer_weights(const: Const, out_axis: int | None) -> tuple[IntArray, Fract
         out_axis: axis along which the scale may vary; None when it may not.
 
     Returns:
-        int64 weights of the constant's shape with the zero point subtracted; scale of shape () or (O,).
+        int64 weights of the constant's shape with the zero point subtracted; scale of shape () or (O,), of floats or
+        fractions.
     """
     if const.q is not None and const.scale is not None and const.zero is not None:
-        q = const.q - whole(const.zero, "the weight zero point")
+        q = const.q - whole(fractions(const.zero), "the weight zero point")
         scale = const.scale
         varied = [k for k in range(scale.ndim) if scale.shape[k] > 1 and not np.all(scale == scale.take([0], axis=k))]
         if not varied:
-            return q, scalar(scale.flat[0] if scale.size else Fraction(1))
+            return q, np.asarray(scale.flat[0] if scale.size else Fraction(1))
         if varied != [out_axis]:
             raise Refuse(
                 f"the weight scale of shape {list(scale.shape)} varies along axis {varied}, it may vary along the "

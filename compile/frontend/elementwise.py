@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from bitwright.compile.frontend.emit import finite, finite_ratios
+from bitwright.compile.frontend.emit import finite, finite_reals
 from bitwright.compile.frontend.products import multiply_values
 from bitwright.compile.frontend.registry import Call, handles
 from bitwright.compile.frontend.values import (
@@ -21,11 +21,12 @@ from bitwright.compile.frontend.values import (
     Item,
     RealInput,
     Refuse,
+    Scaled,
     Value,
     scalar,
 )
 from bitwright.compile.ir import IntType
-from bitwright.compile.ir.exact import Ratios
+from bitwright.compile.ir.reals import Reals
 from bitwright.compile.ir.types import FractionArray
 
 
@@ -158,16 +159,16 @@ def hard_swish(call: Call) -> Item:
     return multiply_values(call, v, gate, ("its input", "x / 6 + 1 / 2, its gate,"))
 
 
-@handles("Relu")
+@handles("Relu", scaled=True)
 def relu(call: Call) -> Item:
     """max(x, 0)."""
-    return call.value().clamp(scalar(Fraction(0)), scalar(INF))
+    return call.scaled().clamp(scalar(Fraction(0)), scalar(INF))
 
 
-@handles("Clip")
+@handles("Clip", scaled=True)
 def clip(call: Call) -> Item:
     """min(max(x, lo), hi) with constant bounds."""
-    v = call.value()
+    v = call.scaled()
     bounds = []
     for i, name, default in ((1, "min", -INF), (2, "max", INF)):
         constant = call.optional_const(i, f"the {name}imum")
@@ -184,27 +185,36 @@ def clip(call: Call) -> Item:
     return v.clamp(lo, hi)
 
 
-@handles("BatchNormalization")
-@handles("BatchNormalization", domain="channels_last")
-def batch_normalization(call: Call) -> Value:
+@handles("BatchNormalization", scaled=True)
+@handles("BatchNormalization", domain="channels_last", scaled=True)
+def batch_normalization(call: Call) -> Item:
     """(x - mean) * gamma / sqrt(var + epsilon) + beta, exact up to 2**-200 in the square root."""
-    v = call.value()
-    axis = len(v.shape) - 1 if call.channels_last else 1
+    x = call.scaled()
+    base = x.base if isinstance(x, Scaled) else x
+    axis = len(base.shape) - 1 if call.channels_last else 1
     names = ("gamma", "beta", "mean", "variance")
-    gamma, beta, mean, var = (finite_ratios(call.const(i + 1, n), n) for i, n in enumerate(names))
+    gamma, beta, mean, var = (finite_reals(call.const(i + 1, n), n) for i, n in enumerate(names))
     if call.attr("training_mode", 0):
         raise Refuse("training_mode is set; export the model in evaluation mode")
-    var = var + Ratios.of([np.float32(call.attr("epsilon", 1e-5)).item()])
-    channels = v.shape[axis]
+    var = var + Reals.of(np.float32(call.attr("epsilon", 1e-5)).item())
+    channels = base.shape[axis]
     if any(len(p) not in (1, channels) for p in (gamma, beta, mean, var)):
         raise Refuse(f"its parameters do not fit {channels} channels")
-    bad = next((n / d for n, d in zip(var.num, var.den, strict=True) if n <= 0), None)
-    if bad is not None:
-        raise Refuse(f"the variance holds {bad} with epsilon added; it must be positive")
-    root, exact = var.sqrt()
-    factor = gamma / root
-    v = call.emitter.channel_last(v, axis).affine(factor, beta - mean * factor)
-    return replace(v, inexact=v.inexact or not exact)
+    bad = np.flatnonzero(var.signs() <= 0)
+    if len(bad):
+        worst = float(var.pick(bad[:1]).fractions()[0])
+        raise Refuse(f"the variance holds {worst} with epsilon added; it must be positive")
+    factor = gamma / var.sqrt()
+    constant = beta - mean * factor
+    if base.perm[-1] != axis:
+        x = call.emitter.channel_last(call.value(), axis)
+    scaled = Scaled.of(x)
+    if scaled is not None:
+        return scaled.affine(factor, constant)
+    v = x.value if isinstance(x, Scaled) else x
+    by, plus = factor.exact(), constant.exact()
+    v = v.times(by.fractions()).plus(plus.fractions())
+    return replace(v, inexact=v.inexact or by.truncated or plus.truncated)
 
 
 @handles("Identity", "Dropout")

@@ -19,13 +19,14 @@ from bitwright.compile.frontend.values import (
     INF,
     Const,
     Refuse,
+    Scaled,
     Value,
     scalar,
 )
 from bitwright.compile.ir import GraphBuilder, IntType, Tensor
-from bitwright.compile.ir.exact import Ratios
 from bitwright.compile.ir.graph import GraphError
 from bitwright.compile.ir.ops import Add, Node, PermuteChannels, Requantize, Reshape, Threshold, Transpose
+from bitwright.compile.ir.reals import Reals
 from bitwright.compile.ir.requant import NotExactError, round_ratio, synthesize, synthesize_sum
 from bitwright.compile.ir.types import FractionArray, IntArray, fractions
 from bitwright.compile.ir.validate import MAX_BITS
@@ -80,6 +81,18 @@ class Emitter:
             lo, hi = self.bounds(v, channels)
             low, high = (x[channels] if x.ndim else x for x in (v.lo, v.hi))
             if not (np.all(low <= lo) and np.all(high >= hi)):
+                return v
+        return replace(v, lo=scalar(-INF), hi=scalar(INF))
+
+    def _settled(self, v: Scaled) -> Scaled:
+        """`settle`."""
+        t = self.tensor(v.base.terms[0][0])
+        finite_ends = [(end[()], side) for end, side in ((v.lo, 1), (v.hi, -1)) if abs(end[()]) != INF]
+        if not finite_ends:
+            return v
+        for q in (t.lo, t.hi):
+            reached = v.slope * Reals.of(q) + v.offset
+            if any(((reached - Reals.of(end)).signs() == -side).any() for end, side in finite_ends):
                 return v
         return replace(v, lo=scalar(-INF), hi=scalar(INF))
 
@@ -238,24 +251,27 @@ class Emitter:
         return v.with_map([(flipped.name, coef * fractions(signs).reshape(coef.shape))], v.offset, v.lo, v.hi)
 
     def quantize(
-        self, v: Value, scale: FractionArray, zero: FractionArray, rounding: str, itype: IntType,
+        self, v: Value | Scaled, scale: FractionArray, zero: FractionArray, rounding: str, itype: IntType,
         lo: int | None = None, hi: int | None = None, offset: int = 0,
     ) -> str:  # fmt: skip
         """q = clamp(round(v / scale + zero) + offset, lo, hi) as an integer tensor; its name."""
         lo, hi = itype.lo if lo is None else lo, itype.hi if hi is None else hi
-        v = self.settle(v)
+        v = self._settled(v) if isinstance(v, Scaled) else self.settle(v)
         ends = [self._clamp_ends(end, scale, zero, rounding, lo, hi, offset) for end in (v.lo, v.hi)]
         try:
-            if len(v.terms) == 1:
-                ((name, coef),), unit = v.terms, Ratios.of(scale)
-                t, addend = self.tensor(name), Ratios.of(v.offset) / unit + Ratios.of(zero)
-                s = synthesize(Ratios.of(coef) / unit, addend, rounding, ends[0], ends[1], t, itype, offset, v.inexact)
+            line = _line(v)
+            if line is not None:
+                name, slope, start, inexact = line
+                t, unit = self.tensor(name), Reals.of(scale)
+                a, b = slope / unit, start / unit + Reals.of(zero)
+                s = synthesize(a, b, rounding, ends[0], ends[1], t, itype, offset, inexact)
                 return self.emit(s.cls, t.name, **s.fields).name
+            assert isinstance(v, Value)
             coefs = [np.atleast_1d(c / scale) for _, c in v.terms]
-            b = np.atleast_1d(v.offset / scale + zero)
+            rest = np.atleast_1d(v.offset / scale + zero)
             try:
                 tensors = [self.tensor(n) for n, _ in v.terms]
-                found = synthesize_sum(coefs, b, rounding, ends[0], ends[1], tensors, itype, offset, v.inexact)
+                found = synthesize_sum(coefs, rest, rounding, ends[0], ends[1], tensors, itype, offset, v.inexact)
                 multipliers, s = found
             except NotExactError:
                 return self.quantize(self.uniform(v), scale, zero, rounding, itype, lo, hi, offset)
@@ -303,6 +319,16 @@ class Emitter:
         ).name
 
 
+def _line(v: Value | Scaled) -> tuple[str, Reals, Reals, bool] | None:
+    """The only tensor, its coefficient, the offset, and whether they are inexact; None of sums of tensors."""
+    if isinstance(v, Scaled):
+        return v.base.terms[0][0], v.slope, v.offset, v.base.inexact
+    if len(v.terms) > 1:
+        return None
+    ((name, coef),) = v.terms
+    return name, Reals.of(coef), Reals.of(v.offset), v.inexact
+
+
 def _first_reaching(level: Any, a: Fraction, b: Fraction, lo: Any, hi: Any, always: int, never: int) -> int:
     """Smallest q with clamp(a*q + b, lo, hi) >= level, for a >= 0."""
     if level <= lo:
@@ -333,17 +359,21 @@ def integers(values: FractionArray) -> IntArray:
 
 def finite(constant: Const, what: str) -> FractionArray:
     """All values of a constant as exact fractions; refuses NaN and infinity."""
-    if constant.data.dtype.kind == "f" and not np.isfinite(constant.data).all():
-        bad = constant.data[~np.isfinite(constant.data)].flat[0]
-        raise Refuse(f"{what} holds {bad}; it must be finite")
+    check_finite(constant, what)
     return constant.exact()
 
 
-def finite_ratios(constant: Const, what: str) -> Ratios:
+def check_finite(constant: Const, what: str) -> None:
+    """Refuse NaN and infinity."""
+    if constant.data.dtype.kind == "f" and not np.isfinite(constant.data).all():
+        bad = constant.data[~np.isfinite(constant.data)].flat[0]
+        raise Refuse(f"{what} holds {bad}; it must be finite")
+
+
+def finite_reals(constant: Const, what: str) -> Reals:
     """`finite` of all values, in one dimension."""
-    if constant.q is None and np.isfinite(constant.data).all():
-        return Ratios.of(constant.data)
-    return Ratios.of(finite(constant, what))
+    check_finite(constant, what)
+    return constant.reals()
 
 
 def regrouped(old: tuple[int, ...], new: tuple[int, ...]) -> list[tuple[list[int], list[int]]] | None:

@@ -19,7 +19,7 @@ from bitwright.compile.frontend.constants import evaluate
 from bitwright.compile.frontend.emit import Emitter
 from bitwright.compile.frontend.outputs import finish_output
 from bitwright.compile.frontend.reader import ModelFile, read_model
-from bitwright.compile.frontend.registry import HANDLERS, Call, domain_group, poisoned
+from bitwright.compile.frontend.registry import HANDLERS, TAKE_SCALED, Call, domain_group, poisoned
 from bitwright.compile.frontend.values import (
     FLOAT,
     INTEGER_RANGES,
@@ -28,6 +28,7 @@ from bitwright.compile.frontend.values import (
     Poison,
     RealInput,
     Refuse,
+    Scaled,
     Value,
     scalar,
 )
@@ -197,6 +198,8 @@ class Importer:
             raise Refuse(_no_operator(node, group))
         if poisoned(items):
             return tuple(Poison() for _ in node.output)
+        if handler not in TAKE_SCALED:
+            items = tuple(i.value if isinstance(i, Scaled) else i for i in items)
         attributes = {a.name: _attribute(a) for a in node.attribute}
         self.emitter.stem, self.emitter.source = _identifier(name), name
         call = Call(

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from bitwright.compile.frontend.constants import integer_weights
-from bitwright.compile.frontend.emit import ZERO, finite
+from bitwright.compile.frontend.emit import ZERO, finite, finite_reals
 from bitwright.compile.frontend.registry import Call, handles
-from bitwright.compile.frontend.values import Const, Refuse, Value, scalar
+from bitwright.compile.frontend.values import Const, Refuse, Scaled, Value, scalar
 from bitwright.compile.ir.ops import Add, Conv2d, ConvTranspose2d, DeformConv2d, Dense
 from bitwright.compile.ir.ops import Reshape as ReshapeOp
+from bitwright.compile.ir.reals import Reals
 from bitwright.compile.ir.types import FractionArray, fractions
 
 INF = float("inf")
@@ -104,7 +105,7 @@ def from_rows(call: Call, name: str, rank: int) -> tuple[str, tuple[int, ...]]:
 
 @handles("Conv")
 @handles("Conv", domain="channels_last")
-def conv(call: Call) -> Value:
+def conv(call: Call) -> Scaled:
     """Convolution with constant weights (O, C / group, kH, kW)."""
     weight = call.const(1, "the weight")
     if call.channels_last:  # qonnx keeps these weights (O, kH, kW, C / group)
@@ -113,7 +114,7 @@ def conv(call: Call) -> Value:
     return convolve(call, call.value(), weight, call.optional_const(2, "the bias"))
 
 
-def convolve(call: Call, x: Value, weight: Const, bias: Const | None) -> Value:
+def convolve(call: Call, x: Value, weight: Const, bias: Const | None) -> Scaled:
     """Conv of a run-time value with a constant weight."""
     rank = len(x.shape)
     perm = image_axes(call, rank)
@@ -142,10 +143,13 @@ def convolve(call: Call, x: Value, weight: Const, bias: Const | None) -> Value:
     coef = coef[of_output] if coef.ndim else coef
     offset = np.asarray(ZERO, object)
     if any(r != 0 for r in rest.flat):
-        sums = fractions(w.reshape(outputs, -1).sum(axis=1)) * scale
+        sums = fractions(w.reshape(outputs, -1).sum(axis=1))
         offset = (rest[of_output] if rest.ndim else rest) * sums
     name, shape = from_rows(call, tensor.name, rank)
-    return with_bias(call, linear_value(v, name, shape, perm, coef * scale, offset), bias, perm[-1])
+    constant = Reals.of(0) if bias is None else finite_reals(bias, "the bias")
+    if bias is not None and len(constant) not in (1, outputs):
+        raise Refuse(f"the bias of shape {list(bias.shape)} does not fit {outputs} output channels")
+    return Scaled(linear_value(v, name, shape, perm, coef, offset), Reals.of(scale), constant)
 
 
 def linear_value(
@@ -175,6 +179,7 @@ def conv_transpose(call: Call) -> Value:
     weight, bias = call.const(1, "the weight"), call.optional_const(2, "the bias")
     groups = int(call.attr("group", 1))
     w, scale = integer_weights(weight, 1)
+    scale = fractions(scale)
     if scale.ndim and groups > 1:
         raise Refuse("a weight scale per channel of a grouped transposed convolution is not supported")
     if w.ndim != rank:
@@ -241,6 +246,7 @@ def deform_conv(call: Call) -> Value:
     if unit != 1:
         offsets = _scaled_up(call, offsets, int(unit))
     w, scale = integer_weights(call.const(1, "the weight"), 0)
+    scale = fractions(scale)
     groups, offset_groups = int(call.attr("group", 1)), int(call.attr("offset_group", 1))
     pads = tuple(int(p) for p in call.attr("pads", [0, 0, 0, 0]))
     depthwise = w.shape[1] == 1
@@ -301,6 +307,7 @@ def dense(call: Call, x: Value, weight: Const, transposed: bool) -> Value:
     if weight.data.ndim != 2 or len(x.shape) < 2:
         raise Refuse(f"shapes {list(x.shape)} and {list(weight.shape)} are not a matrix product that is supported")
     w, scale = integer_weights(weight, 0 if transposed else 1)
+    scale = fractions(scale)
     w = w.T if transposed else w
     if x.shape[-1] != w.shape[0]:
         raise Refuse(f"{x.shape[-1]} features do not fit a weight of {w.shape[0]} rows")

@@ -9,7 +9,18 @@ from dataclasses import replace
 
 from bitwright.compile.frontend.emit import Emitter
 from bitwright.compile.frontend.registry import Call, handles
-from bitwright.compile.frontend.values import FLOAT, INF, Const, Item, Poison, RealInput, Refuse, Value, scalar
+from bitwright.compile.frontend.values import (
+    FLOAT,
+    INF,
+    Const,
+    Item,
+    Poison,
+    RealInput,
+    Refuse,
+    Scaled,
+    Value,
+    scalar,
+)
 from bitwright.compile.ir import Affine, GraphOutput, HostOp
 
 
@@ -43,7 +54,7 @@ def finish_output(em: Emitter, name: str, item: Item | None) -> GraphOutput:
         raise Refuse("it does not depend on the model inputs; remove it from the model")
     if isinstance(item, RealInput):
         raise Refuse(f"it is the float model input {item.name} itself; nothing is left to compute")
-    v = em.settle(item)
+    v = em.settle(item.value if isinstance(item, Scaled) else item)
     em.stem, em.source = "output", name
     if len(v.terms) > 1:
         v = em.uniform(v)

@@ -58,7 +58,7 @@ def qlinear_conv(call: Call) -> Value:
     w_scale = positive(call.const(4, "the weight scale"), "the weight scale").reshape(-1)
     x = _shifted(call, call.value(0), call.const(2, "the input zero point"), x_scale)
     weight = quantized_weight(call, 3, call.const(5, "the weight zero point"), w_scale, 0)
-    v = convolve(call, x, weight, None)
+    v = convolve(call, x, weight, None).value
     bias = call.optional_const(8, "the bias")
     if bias is not None:  # int32 in units of the accumulator
         b = fractions(bias.data.reshape(-1)) * x_scale * (w_scale if w_scale.size > 1 else w_scale.flat[0])
@@ -89,7 +89,7 @@ def conv_integer(call: Call) -> Value:
     zero_x, zero_w = call.optional_const(2, "x's zero point"), call.optional_const(3, "the weight zero point")
     x = _shifted(call, call.value(0), zero_x, ONE)
     weight = quantized_weight(call, 1, zero_w, ONE, 0)
-    return _as_int32(call, convolve(call, x, weight, None))
+    return _as_int32(call, convolve(call, x, weight, None).value)
 
 
 @handles("MatMulInteger")

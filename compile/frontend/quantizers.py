@@ -24,11 +24,12 @@ from bitwright.compile.frontend.values import (
     Const,
     RealInput,
     Refuse,
+    Scaled,
     Value,
     scalar,
 )
 from bitwright.compile.ir import IntType
-from bitwright.compile.ir.types import FractionArray, fractions
+from bitwright.compile.ir.types import FractionArray
 
 #: Widest quantizer: wider integers than these are no activations any more.
 MAX_QUANT_BITS = 32
@@ -79,10 +80,11 @@ def integer_range(bits: int, signed: bool, narrow: bool) -> tuple[int, int]:
 
 
 def _dequantized(v: Value, tensor: str, scale: FractionArray, zero: FractionArray) -> Value:
-    return v.with_map([(tensor, scale)], -scale * zero, scalar(-float("inf")), scalar(float("inf")), elem=FLOAT)
+    ends = scalar(-float("inf")), scalar(float("inf"))
+    return v.with_map([(tensor, scale)], -scale * zero, *ends, elem=FLOAT, inexact=False)
 
 
-@handles("Quant", "IntQuant", domain="qonnx")
+@handles("Quant", "IntQuant", domain="qonnx", scaled=True)
 def quant(call: Call) -> Value | Const:
     """y = (round(clip(x / scale + zero)) - zero) * scale."""
     bits = bit_width(call, 3)
@@ -107,6 +109,9 @@ def quant(call: Call) -> Value | Const:
         shift = int(whole(zero.reshape(()), "the zero point of a model input"))
         v = call.quantize_input(item, scale.flat[0], shift, itype, lo, hi, rounding, shift != 0)
         return _dequantized(v, v.terms[0][0], scalar(scale.flat[0]), scalar(zero.flat[0]))
+    if isinstance(item, Scaled) and scale.size == zero.size == 1:
+        s, z = scalar(scale.flat[0]), scalar(zero.flat[0])
+        return _dequantized(item.base, call.emitter.quantize(item, s, z, rounding, itype, lo, hi), s, z)
     v, s = call.emitter.with_channel_constant(call.value(), scale_const, "the scale")
     v, z = call.emitter.with_channel_constant(v, zero_const, "the zero point")
     if s.ndim and v.perm[-1] != _axis_of(scale, len(v.shape)):
@@ -142,9 +147,7 @@ def _quant_const(
             "they are quantized as float32 executors do"
         )
     rank = x.data.ndim
-    s_full, z_full = (
-        f.reshape((1,) * (rank - f.ndim) + f.shape) for f in (fractions(scale.data), fractions(zero.data))
-    )
+    s_full, z_full = (f.reshape((1,) * (rank - f.ndim) + f.shape) for f in (scale.data, zero.data))
     data = ((q - z) * s).astype(x.data.dtype)
     return Const(data, x.elem, q.astype(np.int64), s_full, z_full)
 

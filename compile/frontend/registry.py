@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from bitwright.compile.frontend.emit import Emitter
 from bitwright.compile.frontend.reader import CHANNELS_LAST_DOMAINS, QONNX_DOMAINS
-from bitwright.compile.frontend.values import Const, Item, Poison, RealInput, Refuse, Value
+from bitwright.compile.frontend.values import Const, Item, Poison, RealInput, Refuse, Scaled, Value
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,8 @@ class Call:
         item = self.item(i)
         if isinstance(item, RealInput):
             raise Refuse(f"it reads the float model input {item.name}; put a quantizer before it")
+        if isinstance(item, Scaled):
+            return item.value
         if not isinstance(item, Value):
             raise Refuse(f"input {i} must be computed at run time, it is a constant")
         if item.host_ops:
@@ -57,6 +59,11 @@ class Call:
                 f"it reads the result of {item.host_ops[-1].op}, which the host computes; it must end the model"
             )
         return item
+
+    def scaled(self, i: int = 0) -> Value | Scaled:
+        """Like `value`, for handlers that need no exact coefficients."""
+        item = self.item(i)
+        return item if isinstance(item, Scaled) else self.value(i)
 
     def const(self, i: int, what: str) -> Const:
         """Input i, which must be known at compile time."""
@@ -80,14 +87,18 @@ Handler: TypeAlias = Callable[[Call], "Item | tuple[Item, ...]"]
 
 #: (domain group, operator) -> handler. Domain groups: '' (ONNX), 'qonnx', 'channels_last'.
 HANDLERS: dict[tuple[str, str], Handler] = {}
+#: Handlers that take `Scaled` inputs; others get them with exact coefficients.
+TAKE_SCALED: set[Handler] = set()
 
 
-def handles(*ops: str, domain: str = "") -> Callable[[Handler], Handler]:
-    """Decorator: register a handler."""
+def handles(*ops: str, domain: str = "", scaled: bool = False) -> Callable[[Handler], Handler]:
+    """Decorator: register a handler; ``scaled``: it takes `Scaled` inputs as they are."""
 
     def register(handler: Handler) -> Handler:
         for op in ops:
             HANDLERS[domain, op] = handler
+        if scaled:
+            TAKE_SCALED.add(handler)
         return handler
 
     return register

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bitwright.compile.ir import HostOp
-from bitwright.compile.ir.exact import Ratios
+from bitwright.compile.ir.reals import Reals
 from bitwright.compile.ir.types import FractionArray, IntArray, fractions
 
 INF = float("inf")
@@ -43,15 +44,16 @@ class Const:
     Attributes:
         data: the values as ONNX executors compute them.
         q, scale, zero: set when the tensor comes out of a quantizer: real = scale * (q - zero) exactly, with q int64 of
-            the tensor's shape, scale and zero object arrays of fractions of the same rank (1 or full length per axis).
+            the tensor's shape, scale and zero arrays of the same rank (1 or full length per axis) of floats, integers
+            or fractions.
         elem: ONNX element type.
     """
 
     data: NDArray[Any]
     elem: int
     q: IntArray | None = None
-    scale: FractionArray | None = None
-    zero: FractionArray | None = None
+    scale: NDArray[Any] | None = None
+    zero: NDArray[Any] | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -66,7 +68,14 @@ class Const:
         """All values as exact fractions."""
         if self.q is None or self.scale is None or self.zero is None:
             return fractions(self.data)
-        return np.asarray((fractions(self.q) - self.zero) * self.scale, dtype=object)
+        return np.asarray((fractions(self.q) - fractions(self.zero)) * fractions(self.scale), dtype=object)
+
+    def reals(self) -> Reals:
+        """All values exactly, in one dimension."""
+        if self.q is None or self.scale is None or self.zero is None:
+            return Reals.of(self.data)
+        scale, zero = (Reals.of(np.broadcast_to(x, self.shape)) for x in (self.scale, self.zero))
+        return (Reals.of(self.q) - zero) * scale
 
 
 def affine_map(x: FractionArray) -> FractionArray:
@@ -149,13 +158,6 @@ class Value:
             lo, hi = np.minimum(*ends), np.maximum(*ends)
         return self.with_map(terms, self.offset * factor, lo, hi)
 
-    def affine(self, factor: Ratios, constant: Ratios) -> Value:
-        """Multiply by a constant per channel and add one."""
-        if not (self._unclamped and all(factor.num)):
-            return self.times(factor.fractions()).plus(constant.fractions())
-        terms = [(name, (Ratios.of(c) * factor).fractions()) for name, c in self.terms]
-        return self.with_map(terms, (Ratios.of(self.offset) * factor + constant).fractions(), self.lo, self.hi)
-
     @property
     def _unclamped(self) -> bool:
         return not self.lo.ndim and not self.hi.ndim and self.lo[()] == -INF and self.hi[()] == INF
@@ -173,6 +175,61 @@ class Value:
             return x[channels] if x.ndim else x
 
         return self.with_map([(n, pick(c)) for n, c in self.terms], *map(pick, (self.offset, self.lo, self.hi)))
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """real = clamp(base * factor + constant, lo, hi): a value whose coefficients are not worked out yet.
+
+    Between an accumulator and its quantizer nobody asks for them, and as fractions they cost more than all the rest.
+
+    Attributes:
+        base: unclamped, of one term.
+        factor, constant: one or per channel, along the last axis of the integer tensor.
+        lo, hi: one number each, fractions or infinities.
+    """
+
+    base: Value
+    factor: Reals
+    constant: Reals
+    lo: FractionArray = field(default_factory=lambda: scalar(-INF))
+    hi: FractionArray = field(default_factory=lambda: scalar(INF))
+
+    @staticmethod
+    def of(v: Value | Scaled) -> Scaled | None:
+        """The same with its clamps away, ready to be scaled; None where it has clamps or several terms."""
+        if v.lo.ndim or v.hi.ndim or v.lo[()] != -INF or v.hi[()] != INF:
+            return None
+        if isinstance(v, Scaled):
+            return v
+        return Scaled(v, Reals.of(1), Reals.of(0)) if len(v.terms) == 1 else None
+
+    def affine(self, factor: Reals, constant: Reals) -> Scaled:
+        """Multiply by a number (per channel) and add one, where nothing is clamped yet."""
+        return replace(self, factor=self.factor * factor, constant=self.constant * factor + constant)
+
+    def clamp(self, lo: FractionArray, hi: FractionArray) -> Scaled:
+        """Clip: composes with the clamps that are there."""
+        new_lo, new_hi = (np.asarray(np.minimum(np.maximum(end, lo), hi), object) for end in (self.lo, self.hi))
+        return replace(self, lo=new_lo, hi=new_hi)
+
+    @cached_property
+    def slope(self) -> Reals:
+        """The coefficient of the integers."""
+        return Reals.of(self.base.terms[0][1]) * self.factor
+
+    @cached_property
+    def offset(self) -> Reals:
+        """What is added to slope * q."""
+        return Reals.of(self.base.offset) * self.factor + self.constant
+
+    @cached_property
+    def value(self) -> Value:
+        """With exact coefficients."""
+        slope, offset = self.slope.exact(), self.offset.exact()
+        inexact = self.base.inexact or slope.truncated or offset.truncated
+        terms = [(self.base.terms[0][0], slope.fractions())]
+        return self.base.with_map(terms, offset.fractions(), self.lo, self.hi, inexact=inexact)
 
 
 def _product(end: Any, factor: Fraction) -> Any:
@@ -203,4 +260,4 @@ class Poison:
     shape: tuple[int, ...] | None = None
 
 
-Item: TypeAlias = Value | Const | RealInput | Poison
+Item: TypeAlias = Value | Scaled | Const | RealInput | Poison

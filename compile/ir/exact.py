@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Exact arithmetic beyond fractions: square roots, and many ratios at once."""
+"""Exact ratios: fractions of any size, many at once, and their square roots."""
 
 from __future__ import annotations
 
@@ -17,17 +17,8 @@ from bitwright.compile.ir.types import FractionArray
 
 #: Object array of Python integers.
 Integers = NDArray[Any]
-
-
-def sqrt_fraction(x: Fraction, bits: int = 256) -> tuple[Fraction, bool]:
-    """The square root of a fraction > 0.
-
-    Returns:
-        (root, True) when x is the square of a fraction; else (root, False) with root <= sqrt(x) and a relative error
-        below 2**-bits.
-    """
-    root = Ratios.of([x]).sqrt(bits)
-    return root[0].fractions()[0], root[1]
+#: Square roots that are no fractions are cut off at a relative error below 2**-ROOT_BITS.
+ROOT_BITS = 256
 
 
 @dataclass(frozen=True)
@@ -36,10 +27,12 @@ class Ratios:
 
     Attributes:
         num, den: object (C,) of Python integers.
+        truncated: some of them hold square roots that were cut off (`sqrt`).
     """
 
     num: Integers
     den: Integers
+    truncated: bool = False
 
     @staticmethod
     def of(values: Any) -> Ratios:
@@ -53,17 +46,20 @@ class Ratios:
         return len(self.num)
 
     def __add__(self, other: Ratios) -> Ratios:
-        return Ratios(self.num * other.den + other.num * self.den, self.den * other.den)
+        return self._with(other, self.num * other.den + other.num * self.den, self.den * other.den)
 
     def __sub__(self, other: Ratios) -> Ratios:
-        return Ratios(self.num * other.den - other.num * self.den, self.den * other.den)
+        return self._with(other, self.num * other.den - other.num * self.den, self.den * other.den)
 
     def __mul__(self, other: Ratios) -> Ratios:
-        return Ratios(self.num * other.num, self.den * other.den)
+        return self._with(other, self.num * other.num, self.den * other.den)
 
     def __truediv__(self, other: Ratios) -> Ratios:
-        turned = Ratios(np.where(other.num < 0, -other.den, other.den), abs(other.num))
-        return self * turned
+        turned = np.where(other.num < 0, -other.den, other.den)
+        return self._with(other, self.num * turned, self.den * abs(other.num))
+
+    def _with(self, other: Ratios, num: Integers, den: Integers) -> Ratios:
+        return Ratios(num, den, self.truncated or other.truncated)
 
     def fractions(self) -> FractionArray:
         """The same as fractions."""
@@ -71,11 +67,12 @@ class Ratios:
         out[:] = [Fraction(n, d) for n, d in zip(self.num, self.den, strict=True)]
         return out
 
-    def sqrt(self, bits: int = 256) -> tuple[Ratios, bool]:
-        """Square roots of numbers > 0, each from below with a relative error below 2**-bits; and if all are exact."""
-        roots = [_sqrt(n, d, bits) for n, d in zip(self.num, self.den, strict=True)]
-        found = Ratios(whole_numbers([n for n, _, _ in roots]), whole_numbers([d for _, d, _ in roots]))
-        return found, all(exact for _, _, exact in roots)
+    def sqrt(self) -> Ratios:
+        """Square roots of numbers > 0: exact where they are fractions, else from below, truncated."""
+        roots = [_sqrt(n, d) for n, d in zip(self.num, self.den, strict=True)]
+        cut = not all(exact for _, _, exact in roots)
+        num, den = (whole_numbers([r[i] for r in roots]) for i in range(2))
+        return Ratios(num, den, self.truncated or cut)
 
 
 def whole_numbers(values: list[int]) -> Integers:
@@ -85,7 +82,7 @@ def whole_numbers(values: list[int]) -> Integers:
     return out
 
 
-def _sqrt(num: int, den: int, bits: int) -> tuple[int, int, bool]:
+def _sqrt(num: int, den: int) -> tuple[int, int, bool]:
     if num <= 0:
         raise ValueError(f"sqrt: {Fraction(num, den)} is not positive")
     common = gcd(num, den)
@@ -93,8 +90,8 @@ def _sqrt(num: int, den: int, bits: int) -> tuple[int, int, bool]:
     n, d = isqrt(num), isqrt(den)
     if n * n == num and d * d == den:
         return n, d, True
-    # sqrt(n/d) = sqrt(n*d) / d; scale so that the integer root has more than `bits` bits.
+    # sqrt(n/d) = sqrt(n*d) / d; scale so that the integer root has more than ROOT_BITS bits.
     product = num * den
-    scale = max(0, 2 * bits + 4 - product.bit_length())
+    scale = max(0, 2 * ROOT_BITS + 4 - product.bit_length())
     scale += scale % 2
     return isqrt(product << scale), den << (scale // 2), False

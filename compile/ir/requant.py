@@ -24,11 +24,12 @@ from math import gcd, lcm
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.compile.ir.exact import Integers, Ratios, whole_numbers
+from bitwright.compile.ir.exact import Integers, whole_numbers
 from bitwright.compile.ir.ops.add import Add
 from bitwright.compile.ir.ops.base import Node, per_channel
 from bitwright.compile.ir.ops.requantize import Requantize
 from bitwright.compile.ir.ops.threshold import Threshold
+from bitwright.compile.ir.reals import Reals
 from bitwright.compile.ir.staircase import (
     NotExactError,
     Staircases,
@@ -42,8 +43,6 @@ __all__ = ["NotExactError", "Synthesis", "round_ratio", "synthesize", "synthesiz
 MULTIPLIER_BITS = (16, 18, 24, 27, 32)
 #: x * multiplier + addend must stay below 2**PRODUCT_BITS in magnitude.
 PRODUCT_BITS = 61
-#: Rows that are tried before all the others.
-HEAD = 64
 #: Largest addend of a sum that is constant, whose addend has no bound.
 MAX_ADDEND = 1 << 62
 #: Most thresholds that the fallback may use.
@@ -63,7 +62,7 @@ class Synthesis:
 
 
 def synthesize(
-    a: FractionArray | Ratios, b: FractionArray | Ratios, rounding: str, lo: IntArray, hi: IntArray, x: Tensor,
+    a: FractionArray | Reals, b: FractionArray | Reals, rounding: str, lo: IntArray, hi: IntArray, x: Tensor,
     itype: IntType, offset: int = 0, inexact: bool = False,
 ) -> Synthesis:  # fmt: skip
     """Integer form of y = clamp(round(a*q + b) + offset, lo, hi), equal for every q within the bounds of x.
@@ -81,7 +80,7 @@ def synthesize(
     Raises:
         NotExactError: neither exists.
     """
-    rounding, a, b = rounding.upper(), Ratios.of(a), Ratios.of(b)
+    rounding, a, b = rounding.upper(), Reals.of(a), Reals.of(b)
     clamp = {"lo": np.atleast_1d(lo).astype(np.int64), "hi": np.atleast_1d(hi).astype(np.int64), "itype": itype}
     first, last = per_channel(x.lo, x.channels), per_channel(x.hi, x.channels)
     count = max(len(a), len(b), np.size(lo), np.size(hi))
@@ -111,16 +110,17 @@ def _fits(rows: Staircases, multiplier: Integers, addend: Integers, shift: int) 
     return np.asarray(np.maximum(*ends) + (1 << shift) < 1 << PRODUCT_BITS, np.bool_)
 
 
-def _dyadic(rows: Staircases, a: Ratios, b: Ratios) -> tuple[Integers, Integers, int, str] | None:
+def _dyadic(rows: Staircases, a: Reals, b: Reals) -> tuple[Integers, Integers, int, str] | None:
     """When a and b are integers over one power of two the shift computes them as they stand."""
-    if rows.rounding not in ("ROUND", "HALF_EVEN", "FLOOR", "CEIL") or not _is_dyadic(Fraction(a.num[0], a.den[0])):
+    first = np.zeros(1, np.int64)
+    if rows.rounding not in ("ROUND", "HALF_EVEN", "FLOOR", "CEIL") or not _is_dyadic(a.rows(first).fractions()[0]):
         return None
-    a, b = Ratios.of(a.fractions()), Ratios.of(b.fractions())
-    if not all(map(_is_dyadic, (*a.fractions(), *b.fractions()))):
+    slopes, starts = a.fractions(), b.fractions()
+    if not all(map(_is_dyadic, (*slopes, *starts))):
         return None
-    d = max(*a.den, *b.den)
+    d = max(x.denominator for x in (*slopes, *starts))
     shift = d.bit_length() - 1
-    multiplier, addend = np.broadcast_arrays(a.num * (d // a.den), b.num * (d // b.den))
+    multiplier, addend = np.broadcast_arrays(*(whole_numbers([int(x * d) for x in xs]) for xs in (slopes, starts)))
     addend = addend + (d - 1 if rows.rounding == "CEIL" else 0)
     if shift > 48 or max(abs(multiplier)) >= 1 << (MULTIPLIER_BITS[-1] - 1):
         return None
@@ -134,12 +134,10 @@ def _is_dyadic(x: Fraction) -> bool:
 
 
 def _multiply_add_shift(rows: Staircases) -> tuple[Integers, Integers, int, str] | None:
-    sloped = rows.pick(np.flatnonzero(rows.an != 0))
+    steepest = rows.slopes.largest()
     for bits in MULTIPLIER_BITS:
         limit = (1 << (bits - 1)) - 1
-        shift = 0
-        if len(sloped):
-            shift = max(0, min(60, min(limit * sloped.d // abs(sloped.an)).bit_length() - 1))
+        shift = max(0, min(60, int(limit / steepest).bit_length() - 1)) if steepest else 0
         while shift >= 0:
             found = _with_shift(rows, shift, limit)
             if found is not None:
@@ -153,14 +151,15 @@ def _multiply_add_shift(rows: Staircases) -> tuple[Integers, Integers, int, str]
 def _with_shift(rows: Staircases, shift: int, limit: int) -> tuple[Integers, Integers] | None:
     """Multipliers and addends that do for all rows, or None."""
     numbers, stepping = rows.stepping
-    multiplier = np.zeros(len(rows), object)
-    addend = (rows.bottom - rows.offset) << shift  # of rows that are constant within the range
-    if not (_fits(rows, multiplier, addend, shift) | (rows.count > 0)).all():
+    kind = _kind(rows, limit, shift)
+    multiplier: Integers = np.zeros(len(rows), kind)
+    addend = (rows.bottom.astype(kind) - rows.offset) << shift  # of rows that are constant within the range
+    if kind is object and not (_fits(rows, multiplier, addend, shift) | (rows.count > 0)).all():
         return None
     if len(numbers):
-        stepping.steps  # noqa: B018 (shared by the parts)
+        stepping.steps  # noqa: B018 (shared with the head)
         # Where some rows have no constants, the first ones nearly always show it.
-        if len(numbers) > HEAD and _sloped(stepping.pick(slice(HEAD)), shift, limit) is None:
+        if stepping.head is not stepping and _sloped(stepping.head, shift, limit) is None:
             return None
         found = _sloped(stepping, shift, limit)
         if found is None:
@@ -169,35 +168,44 @@ def _with_shift(rows: Staircases, shift: int, limit: int) -> tuple[Integers, Int
     return multiplier, addend
 
 
+def _kind(rows: Staircases, limit: int, shift: int) -> type:
+    """int64 where products and sums of multipliers and addends surely stay below 2**PRODUCT_BITS, else object."""
+    return np.int64 if 4 * rows.reach(limit, shift) < 1 << PRODUCT_BITS else object
+
+
 def _sloped(rows: Staircases, shift: int, limit: int) -> tuple[Integers, Integers] | None:
     """`_with_shift` of rows that all have steps."""
-    multiplier, addend = np.zeros(len(rows), object), np.zeros(len(rows), object)
-    near = (rows.an << shift) // rows.d
-    left = np.arange(len(rows))
-    for step in (0, 1, -1, 2):
-        part, m = rows if len(left) == len(rows) else rows.pick(left), near[left] + step
-        low, high = part.addends(m, shift)
-        good = (abs(m) <= limit) & (m * part.an > 0) & (low <= high)
-        c = whole_numbers([_roundest(*ends) if g else 0 for *ends, g in zip(low, high, good, strict=True)])
-        good &= _fits(part, m, c, shift)
+    kind = _kind(rows, limit, shift)
+    multiplier: Integers = np.zeros(len(rows), kind)
+    addend: Integers = np.zeros(len(rows), kind)
+    m: Integers = rows.a.floor(shift).astype(kind)
+    left: IntArray | None = None
+    for change in (0, 1, -2, 3):  # 0, 1, -1 and 2 more than the floor
+        m = m + change
+        low, high = rows.addends(m, shift, left)
+        c = _roundest(low, high)
+        good = (abs(m) <= limit) & (m * (rows.side if left is None else rows.side[left]) > 0) & (low <= high)
+        left = np.arange(len(rows)) if left is None else left
+        if kind is object:
+            good &= _fits(rows.pick(left), m, c, shift)
         multiplier[left[good]], addend[left[good]] = m[good], c[good]
-        left = left[~good]
+        left, m = left[~good], m[~good]
         if not len(left):
             return multiplier, addend
     return None
 
 
-def _roundest(low: int, high: int) -> int:
-    """The number of [low, high] that is a multiple of the highest power of two: it costs the least logic."""
-    if low <= 0 <= high:
-        return 0
-    bit = (high - low).bit_length()
-    while bit >= 0:
-        candidate = -(-low >> bit) << bit if low > 0 else (high >> bit) << bit
-        if low <= candidate <= high:
-            return candidate
-        bit -= 1
-    return low
+def _roundest(low: Integers, high: Integers) -> Integers:
+    """The numbers of [low, high] that are multiples of the highest power of two: they cost the least logic."""
+    turned, around = high < 0, (low <= 0) & (high >= 0)
+    least = np.maximum(np.where(turned, -high, low), 1)
+    most = np.maximum(np.where(turned, -low, high), least)
+    # Below the highest bit where least - 1 and most differ, most may be cleared.
+    differ: Integers = (least - 1) ^ most
+    differ = differ & ~(differ >> 1)  # not all ones, which a float might round up
+    bit = np.frexp(differ.astype(np.float64))[1] - 1
+    found = most >> bit << bit
+    return np.where(around, 0, np.where(turned, -found, found))
 
 
 def _thresholds(rows: Staircases, itype: IntType) -> Synthesis:
@@ -209,11 +217,10 @@ def _thresholds(rows: Staircases, itype: IntType) -> Synthesis:
     if len(numbers):
         origin, steps = stepping.steps
         reached = np.arange(width) < stepping.count[:, None]
-        table[numbers] = np.where(reached, origin.astype(np.int64)[:, None] + steps, table[numbers])
-    sign = np.where(rows.an >= 0, 1, -1)
+        table[numbers] = np.where(reached, origin[:, None] + steps, table[numbers])
     return Synthesis(
         Threshold,
-        {"thresholds": table, "sign": _reduced(sign), "base": _reduced(rows.bottom), "step": 1, "itype": itype},
+        {"thresholds": table, "sign": _reduced(rows.side), "base": _reduced(rows.bottom), "step": 1, "itype": itype},
     )
 
 
@@ -294,9 +301,10 @@ def _stairs(
         a1, a2, spans = a2, a1, spans[::-1]
     if (spans[1][1] - spans[1][0] + 1) * (row[4] - row[3] + 1) > MAX_PAIRS:
         raise NotExactError("both branches of the sum are too wide to prove; quantize them to at most 10 bits")
-    q2 = whole_numbers(list(range(spans[1][0], spans[1][1] + 1)))
-    rests = Ratios.of([b]) + Ratios.of([a2]) * Ratios.of(q2)
-    return Staircases.of(Ratios.of([a1]), rests, rounding, offset, row[3], row[4], *spans[0], inexact), q2, swap
+    q2 = np.arange(spans[1][0], spans[1][1] + 1)
+    rests = Reals.of(b) + Reals.of(a2) * Reals.of(q2)
+    stairs = Staircases.of(Reals.of(a1), rests, rounding, offset, row[3], row[4], *spans[0], inexact)
+    return stairs, q2.astype(object), swap
 
 
 def _joint_channel(
@@ -312,5 +320,5 @@ def _joint_channel(
     least, most = max(-MAX_ADDEND, *(low - m2 * q2)), min(MAX_ADDEND, *(high - m2 * q2))
     if least > most:
         return None
-    add = _roundest(least, most)
+    add = int(_roundest(np.asarray([least]), np.asarray([most]))[0])
     return (m2, m1, add) if swap else (m1, m2, add)

@@ -3,10 +3,10 @@
 
 """Where clamped and rounded affine functions of integers step, exactly, for many channels at once.
 
-A channel has three numbers of up to a thousand bits (a square root has 256) and up to some thousand steps. What is
-computed once for each channel is computed with Python's integers. The steps lie at the rounded points of a line, so
-they are computed in 64-bit fixed point from floors of its slope and its start; where the error of that could hide an
-integer, the step is computed again exactly.
+A channel has two numbers of up to a thousand bits (a square root has 256) and up to some thousand steps. What is
+computed once for each channel is computed with `Reals`, by floats wherever they decide. The steps lie at the rounded
+points of a line, so they are computed in 64-bit fixed point from floors of its slope and its start; where the error of
+that could hide an integer, the step is computed again exactly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from bitwright.compile.ir.exact import Integers, Ratios, whole_numbers
+from bitwright.compile.ir.exact import Integers
+from bitwright.compile.ir.reals import FLOOR_LIMIT, Reals
 from bitwright.compile.ir.types import IntArray
 
 #: Truncated square roots have a relative error below 2**-200; decisions closer than 2**-GUARD_BITS are refused.
@@ -29,6 +30,8 @@ MAX_STEPS = 1 << 17
 MAX_RANGE = 1 << 50
 #: Bits behind the point of a value whose rounding is clear with them.
 _FRACTION = 40
+#: Rows of `Staircases.head`.
+HEAD = 64
 #: Steps that are computed at once: they and what is made of them fit a cache.
 _BLOCK = 1 << 14
 
@@ -103,66 +106,70 @@ def _check(rest: int, n: int, d: int) -> None:
 
 @dataclass(frozen=True)
 class Staircases:
-    """Row i is y(q) = clamp(round((an[i] * q + bn[i]) / d[i]) + offset, lo[i], hi[i]) on a range of q.
+    """Row i is y(q) = clamp(round(a[i] * q + b[i]) + offset, lo[i], hi[i]) on a range of q.
 
     Attributes:
-        an, bn, d: object (C,); d > 0, not in lowest terms.
-        lo, hi: object (C,).
-        start, stop: object (C,), the ends of the range where y is lowest and highest: start > stop where an < 0.
-        bottom, top: object (C,), y there.
-        inexact: the ratios hold square roots truncated at 2**-200 relative; steps too close to call are refused.
+        a, b: of C rows.
+        lo, hi: int64 (C,).
+        side: int64 (C,), -1 where a < 0, else 1.
+        start, stop: int64 (C,), the ends of the range where y is lowest and highest: start > stop where a < 0.
+        bottom, top: int64 (C,), y there.
+        inexact: the numbers hold square roots cut off at 2**-200 relative; steps too close to call are refused.
     """
 
-    an: Integers
-    bn: Integers
-    d: Integers
-    lo: Integers
-    hi: Integers
-    start: Integers
-    stop: Integers
-    bottom: Integers
-    top: Integers
+    a: Reals
+    b: Reals
+    lo: IntArray
+    hi: IntArray
+    side: IntArray
+    start: IntArray
+    stop: IntArray
+    bottom: IntArray
+    top: IntArray
     rounding: str
     offset: int
     inexact: bool
 
     @staticmethod
     def of(
-        a: Ratios, b: Ratios, rounding: str, offset: int, lo: Any, hi: Any, first: Any, last: Any, inexact: bool
+        a: Reals, b: Reals, rounding: str, offset: int, lo: Any, hi: Any, first: Any, last: Any, inexact: bool
     ) -> Staircases:  # fmt: skip
         """y(q) = clamp(round(a * q + b) + offset, lo, hi) for q in [first, last]; the integers of one or (C,).
 
         Raises NotExactError.
         """
-        # int(): integers of numpy would wrap around
-        ends = (whole_numbers([int(n) for n in np.ravel(v)]) for v in (lo, hi, first, last))
-        parts = np.broadcast_arrays(a.num * b.den, b.num * a.den, a.den * b.den, *ends)
-        an, bn, d, lo, hi, first, last = parts
-        if max(last - first) > MAX_RANGE:
-            raise NotExactError(f"a range of {max(last - first)} is too wide to prove")
-        rising = an >= 0
-        start, stop = np.where(rising, first, last), np.where(rising, last, first)
-        bottom, top = (_exact(an * q + bn, d, rounding, inexact) + offset for q in (start, stop))
+        ends = [np.atleast_1d(np.asarray(v, np.int64)) for v in (lo, hi, first, last)]
+        count = max(len(a), len(b), *map(len, ends))
+        lo, hi, first, last = (np.broadcast_to(v, (count,)) for v in ends)
+        widest = (last - first.astype(np.float64)).max()  # integers might wrap around
+        if widest > MAX_RANGE:
+            raise NotExactError(f"a range of {widest:.0f} is too wide to prove")
+        if max(int(hi.max()), -int(lo.min())) >= FLOOR_LIMIT:
+            raise NotExactError(f"clamps at {lo.min()} and {hi.max()} are too wide to prove")
+        a, b = a.spread(count), b.spread(count)
+        side = np.where(a.signs() < 0, -1, 1)
+        start, stop = np.where(side > 0, first, last), np.where(side > 0, last, first)
+        bottom, top = (_rounded(a * Reals.of(q) + b, rounding, inexact) + offset for q in (start, stop))
         bottom, top = (np.minimum(np.maximum(y, lo), hi) for y in (bottom, top))
-        return Staircases(an, bn, d, lo, hi, start, stop, bottom, top, rounding, offset, inexact)
+        return Staircases(a, b, lo, hi, side, start, stop, bottom, top, rounding, offset, inexact)
 
     def __len__(self) -> int:
-        return len(self.an)
+        return len(self.lo)
 
     @cached_property
     def count(self) -> IntArray:
         """Steps of every row. Raises NotExactError when there are too many."""
-        levels = self.top - self.bottom
-        if max(levels) > MAX_STEPS:
-            raise NotExactError(f"{max(levels)} levels are too many to prove; quantize to fewer bits")
-        return levels.astype(np.int64)
+        levels: IntArray = self.top - self.bottom
+        if levels.max() > MAX_STEPS:
+            raise NotExactError(f"{levels.max()} levels are too many to prove; quantize to fewer bits")
+        return levels
 
     def pick(self, rows: IntArray | slice) -> Staircases:
         """Some of the rows."""
         arrays: dict[str, Any] = {
             f.name: x[rows] for f in fields(self) if isinstance(x := getattr(self, f.name), np.ndarray)
         }
-        part = replace(self, **arrays)
+        part = replace(self, a=self.a.pick(rows), b=self.b.pick(rows), **arrays)
         if "steps" in self.__dict__:  # they cost more than all the rest
             part.__dict__["steps"] = tuple(x[rows] for x in self.steps)
         return part
@@ -173,32 +180,45 @@ class Staircases:
         numbers = np.flatnonzero(self.count)
         return numbers, self if len(numbers) == len(self) else self.pick(numbers)
 
-    def _index(self, width: int) -> IntArray:
-        """(C or 1, width): the number of every step of a row, the last repeated."""
+    @cached_property
+    def head(self) -> Staircases:
+        """The first rows."""
+        return self if len(self) <= HEAD else self.pick(slice(HEAD))
+
+    @cached_property
+    def index(self) -> IntArray:
+        """(C or 1, steps): the number of every step of a row, the last repeated."""
+        width = self.steps[1].shape[1] if "steps" in self.__dict__ else int(self.count.max())
         index = np.arange(width)[None]
         return index if (self.count == width).all() else np.minimum(index, self.count[:, None] - 1)
 
     @cached_property
-    def steps(self) -> tuple[Integers, IntArray]:
-        """Where the rows step: origin, object (C,), and int64 (C, steps) to be added.
+    def slopes(self) -> Reals:
+        """The sizes of a."""
+        return self.a.turned(self.side)
+
+    @cached_property
+    def steps(self) -> tuple[IntArray, IntArray]:
+        """Where the rows step: origin, int64 (C,), and int64 (C, steps) to be added.
 
         ``origin + table[:, k]`` is the least q * side with y >= bottom + 1 + k; behind the last step of a row it is
         repeated. Rows without a step must not be there. Raises NotExactError.
         """
-        # y reaches k where 2 * an * q >= edge * d - 2 * bn: at q = x + distance * slope, distances from the first edge
-        twice, first = 2 * abs(self.an), self.bottom - self.offset + 1
-        right = _edge(first, self.rounding) * self.d - 2 * self.bn
-        origin = right // twice
-        low = first.astype(np.int64)[:, None]
-        index = self._index(int(self.count.max()))
-        if len(index) == 1 and (low == low[0]).all():
-            low = low[:1]
-        distance = _edge(low + index, self.rounding) - _edge(low, self.rounding)
+        # y reaches k where abs(a) * q >= edge / 2 - b: at q = x + distance * slope, distances from the first edge
+        first = (self.bottom - self.offset + 1)[:, None]
+        edge = _edge(first, self.rounding)
+        x = (Reals.of(edge / 2) - self.b) / self.slopes
+        origin = x.floor()
+        index = self.index
+        if len(index) == 1 and (first == first[0]).all():
+            first, edge = first[:1], edge[:1]
+        distance = _edge(first + index, self.rounding) - edge
         margin = int(distance.max()) + 1
         reach = distance[:, -1]  # 0 where there is but one step: then the slope may be anything
-        bits = 62 - int(max(reach * (self.d // twice + 1)) + 1 + margin).bit_length()
-        slope = np.where(reach, (self.d << bits) // twice, 0).astype(np.int64)
-        rest = (((right - origin * twice) << bits) // twice).astype(np.int64)
+        half = Reals.of(0.5) / self.slopes  # of a distance of 1: edges are doubled
+        bits = 62 - int(np.where(reach, reach * (half.floor() + 1) + 1 + margin, 1 + margin).max()).bit_length()
+        slope = np.where(reach, half.floor(bits), 0)
+        rest = (x - Reals.of(origin)).floor(bits)
         # Both are floors, so the point lies within `margin` above: it is added first, then an integer within the error
         # shows as a fraction of at most the margin. The step is the next integer, but for those.
         begin = rest + margin + (1 << bits)
@@ -216,46 +236,83 @@ class Staircases:
         return origin, table
 
     def _step(self, row: int, k: int) -> int:
-        level = self.bottom[row] - self.offset + 1 + k
-        right, twice = _edge(level, self.rounding) * self.d[row] - 2 * self.bn[row], 2 * abs(self.an[row])
+        level = int(self.bottom[row]) - self.offset + 1 + k
+        at = np.asarray([row])
+        a, b = self.slopes.rows(at), self.b.rows(at)
+        right, twice = (_edge(level, self.rounding) * b.den[0] - 2 * b.num[0]) * a.den[0], 2 * b.den[0] * a.num[0]
         whole, rest = divmod(right, twice)
-        if self.inexact:
+        if self.inexact or a.truncated or b.truncated:
             _check(rest, right, twice)
         return int(whole + 1 if rest or not _inclusive(level, self.rounding) else whole)
 
-    def addends(self, multiplier: Integers, shift: int) -> tuple[Integers, Integers]:
-        """Least and greatest c, object (C,), with floor((m * q + c) / 2**shift) + offset equal to y after the clamp.
+    @cached_property
+    def extent(self) -> tuple[int, int]:
+        """The largest size of a level and of a q."""
+        level, widest = (
+            max(abs(int(end)) for x in ends for end in (x.min(), x.max()))
+            for ends in ((self.bottom, self.top), (self.start, self.stop))
+        )
+        return level + abs(self.offset), widest
+
+    def reach(self, multiplier: int, shift: int) -> int:
+        """What multiplier * q, and addends that are next to the steps, do not exceed in size."""
+        level, widest = self.extent
+        return ((level + 2) << shift) + multiplier * (widest + 2)
+
+    @cached_property
+    def held(self) -> tuple[bool, bool]:
+        """The clamp holds all rows at the ends of their ranges: below, and above."""
+        return bool((self.bottom <= self.lo).all()), bool((self.top >= self.hi).all())
+
+    def addends(self, multiplier: Integers, shift: int, rows: IntArray | None = None) -> tuple[Integers, Integers]:
+        """Least and greatest c, (C,), with floor((m * q + c) / 2**shift) + offset equal to y after the clamp.
 
         An infinity where nothing bounds it.
 
         Args:
-            multiplier: object (C,), of the sign of a and next to a * 2**shift.
+            multiplier: (C,), int64 or, where `reach` is large, object; of the sign of a and next to a * 2**shift.
+            rows: of these numbers alone, which have steps; else all.
         """
         size = abs(multiplier)
-        low, high = np.full(len(self), -np.inf, object), np.full(len(self), np.inf, object)
-        numbers, rows = self.stepping
-        if len(numbers):
-            low[numbers], high[numbers] = rows._between(size[numbers], shift)
+        if rows is None and not self.count.all():
+            low, high = np.full(len(self), -np.inf, object), np.full(len(self), np.inf, object)
+            numbers, part = self.stepping
+            if len(numbers):
+                low[numbers], high[numbers] = part._between(size[numbers], shift, None)
+        else:
+            low, high = self._between(size, shift, rows)
         # The ends of the range: free where the clamp holds them, else they bound the addend too.
-        ends = ((self.bottom - self.offset) << shift) - multiplier * self.start
-        low = np.where(self.bottom > self.lo, np.maximum(low, ends), low)
-        ends = ((self.top + 1 - self.offset) << shift) - multiplier * self.stop - 1
-        return low, np.where(self.top < self.hi, np.minimum(high, ends), high)
+        below, above = self.held
+        every = slice(None) if rows is None else rows
+        if not below:
+            bottom = self.bottom[every]
+            ends = ((bottom.astype(size.dtype) - self.offset) << shift) - multiplier * self.start[every]
+            low = np.where(bottom > self.lo[every], np.maximum(low, ends), low)
+        if not above:
+            top = self.top[every]
+            ends = ((top.astype(size.dtype) - self.offset + 1) << shift) - multiplier * self.stop[every] - 1
+            high = np.where(top < self.hi[every], np.minimum(high, ends), high)
+        return low, high
 
-    def _between(self, size: Integers, shift: int) -> tuple[Integers, Integers]:
+    def _between(self, size: Integers, shift: int, rows: IntArray | None) -> tuple[Integers, Integers]:
         """Least and greatest addends by the steps alone: level k at T is k * 2**shift - m * T <= c, and m more."""
         origin, table = self.steps
+        index, bottom = self.index, self.bottom
+        if rows is not None:
+            origin, table, bottom = origin[rows], table[rows], bottom[rows]
+            index = index if len(index) == 1 else index[rows]
         # With m within 2 of a * 2**shift and slopes below 2**50, k * 2**shift - m * (T - origin) stays within 64 bits:
         # products that do not wrap around modulo 2**64, and their differences come out right.
-        wanted, by = self._index(table.shape[1]) << shift, size.astype(np.int64)
-        low, high = np.empty(len(self), np.int64), np.empty(len(self), np.int64)
+        wanted, by = index << shift, size.astype(np.int64)
+        low, high = np.empty(len(table), np.int64), np.empty(len(table), np.int64)
         for block in _blocks(table):
             need = table[block] * by[block, None]
             np.subtract(wanted if len(wanted) == 1 else wanted[block], need, out=need)
             need.max(axis=1, out=low[block])
             need.min(axis=1, out=high[block])
-        base = ((self.bottom - self.offset + 1) << shift) - size * origin
-        return base + low.astype(object), base + high.astype(object) + size - 1
+        kind = size.dtype
+        base = ((bottom.astype(kind) - self.offset + 1) << shift) - size * origin
+        return base + low.astype(kind), base + high.astype(kind) + size - 1
 
 
 def _blocks(table: IntArray) -> Iterator[slice]:
@@ -264,26 +321,28 @@ def _blocks(table: IntArray) -> Iterator[slice]:
     return (slice(at, min(at + size, len(table))) for at in range(0, len(table), size))
 
 
-def _exact(n: Integers, d: Integers, rounding: str, inexact: bool) -> Integers:
-    """n / d rounded; with ``inexact``, decisions that are too close to call are refused."""
-    fixed = (n << _FRACTION) // d
-    bound = 1 << 62
-    near = np.minimum(np.maximum(fixed, -bound), bound).astype(np.int64)
+def _rounded(y: Reals, rounding: str, inexact: bool) -> IntArray:
+    """Rounded, int64, cut off at +-FLOOR_LIMIT; with ``inexact``, decisions that are too close to call are refused."""
+    near = y.floor(_FRACTION)
     floor, rest = near >> _FRACTION, near & ((1 << _FRACTION) - 1)
     match rounding:
         case "FLOOR":
-            up = np.zeros(len(n), np.bool_)
+            up = np.zeros(len(y), np.bool_)
         case "CEIL":
-            up = np.ones(len(n), np.bool_)
+            up = np.ones(len(y), np.bool_)
         case "UP" | "DOWN":
             up = (near > 0) == (rounding == "UP")
         case _:
             up = rest >> (_FRACTION - 1) == 1
-    out: Integers = (floor + up).astype(object)
+    out: IntArray = floor + up
     # Floors are off by less than 1 in their last place: what lies there beside an integer or a half is done exactly.
     rest &= (1 << (_FRACTION - 1)) - 1
-    for row in np.flatnonzero((rest == 0) | (rest == (1 << (_FRACTION - 1)) - 1) | (abs(near) >= bound)):
-        if inexact:
-            _check(2 * n[row] % d[row], 2 * n[row], d[row])
-        out[row] = round_ratio(n[row], d[row], rounding)
+    near_edge = (rest == 0) | (rest == (1 << (_FRACTION - 1)) - 1)
+    unsure = np.flatnonzero(near_edge | (abs(near) >= FLOOR_LIMIT))
+    if len(unsure):
+        exact = y.rows(unsure)
+        for row, n, d in zip(unsure, exact.num, exact.den, strict=True):
+            if inexact or exact.truncated:
+                _check(2 * n % d, 2 * n, d)
+            out[row] = min(max(round_ratio(n, d, rounding), -FLOOR_LIMIT), FLOOR_LIMIT)
     return out
