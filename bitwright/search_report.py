@@ -10,7 +10,8 @@ from html import escape
 from typing import Any
 
 from bitwright.compile.estimate import RESOURCES
-from bitwright.compile.explore.found import WORDS, Found
+from bitwright.compile.estimate.budget import WORDS
+from bitwright.compile.explore.found import Found
 from bitwright.search import Trial, pareto
 
 STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:62em;padding:0 1em;color:#1b1f24}

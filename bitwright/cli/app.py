@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The commands and their options; the work is done elsewhere."""
+"""The commands and their options; the work is done elsewhere.
 
-from __future__ import annotations
+Annotations are no strings here (`from __future__ import annotations`): typer evaluates those of all commands at start.
+"""
 
 import enum
 import sys
@@ -173,7 +174,10 @@ def estimate(
     json: Json = False,
 ) -> None:
     """Cycles, frames per second, resources and traffic of a model on a board, before any synthesis."""
-    from bitwright.cli import estimate as commands
+    from bitwright.cli.loading import quick_loading
+
+    with quick_loading():
+        from bitwright.cli import estimate as commands
 
     commands.estimate(model, board, backend, option or [], shape or [], json)
 

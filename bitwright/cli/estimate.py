@@ -12,16 +12,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from bitwright.boards import Board, load_board
 from bitwright.cli.files import backend_options, parse_shapes
+from bitwright.compile.backends import load_backend
+from bitwright.compile.estimate.budget import WORDS, budget
+from bitwright.compile.frontend import import_model
 
 
 def estimate(model: Path, board: str, backend: str, options: Sequence[str], shapes: Sequence[str], json: bool) -> None:
     """What a model costs on a board; nothing is simulated."""
-    from bitwright.boards import load_board
-    from bitwright.compile.backends import load_backend
-    from bitwright.compile.frontend import import_model
-
     target, tool = load_board(board), load_backend(backend)
     chosen = tool.options(backend_options(None, options))
     graph = import_model(model, parse_shapes(shapes))
@@ -33,11 +34,9 @@ def estimate(model: Path, board: str, backend: str, options: Sequence[str], shap
     print_estimate(figures, target)
 
 
-def print_estimate(figures: dict[str, Any], board: Any, brief: bool = False) -> None:
+def print_estimate(figures: dict[str, Any], board: Board, brief: bool = False) -> None:
     """Totals and resources against the board; unless brief, a row for each layer and the error of every figure."""
-    from bitwright.compile.explore.found import WORDS, budget
-
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     console.print(
         f"{figures['backend']} on {board.name}: {figures['fps']:,.1f} frames/s at {figures['clock_mhz']:g} MHz "
         f"({figures['interval_cycles']:,} cycles a frame, latency {figures['latency_us']:,.1f} us); {figures['kind']}",
@@ -76,13 +75,17 @@ def _layers(figures: dict[str, Any]) -> Table:
     columns = ("folding", "output", "MACs", "cycles") + (("DSP", "BRAM18", "LUT") if counted else ("DRAM KB",))
     for column in columns:
         table.add_column(column, justify="left" if column in ("folding", "output") else "right", no_wrap=True)
+    rows = []
     for e in figures["layers"]:
         row = [e["name"], e["folding"], "x".join(map(str, e["shape"])), f"{e['macs']:,}", f"{e['cycles']:,}"]
         if counted:
             row += [_span(e["usage"], r) for r in ("dsp", "bram18", "lut")]
         else:
             row.append(f"{e['dram_bytes'] / 1024:.1f}")
-        table.add_row(*row)
+        rows.append([" ".join(cell.splitlines()) for cell in row])
+    if rows:
+        # One cell a column with a line for each layer: rich measures and renders every cell several times.
+        table.add_row(*(Text("\n".join(cells)) for cells in zip(*rows, strict=True)))
     return table
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -107,11 +107,18 @@ def backend_names() -> list[str]:
 
 def load_backend(name: str) -> Backend:
     """An instance of the backend. Raises BackendError with the nearest name."""
-    for entry in metadata.entry_points(group=ENTRY_POINTS):
+    for entry in _entries():
         if entry.name == name:
             return cast(Backend, entry.load()())
     names = backend_names()
     raise BackendError(f"backend {name!r} is not installed; there are {names}{nearest(name, names)}")
+
+
+def _entries() -> Iterator[metadata.EntryPoint]:
+    """Those of this package come first: of all the installed ones, every file of entry points has to be read."""
+    for own in metadata.distributions(name="bitwright"):
+        yield from own.entry_points.select(group=ENTRY_POINTS)
+    yield from metadata.entry_points(group=ENTRY_POINTS)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

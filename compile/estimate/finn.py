@@ -14,7 +14,7 @@ from bitwright.compile.backends.finn.network import Network
 from bitwright.compile.estimate.energy import energy_nj
 from bitwright.compile.estimate.report import Estimate, LayerEstimate, Span, Usage, total
 from bitwright.compile.ir import Graph
-from bitwright.compile.ir.ops.base import weight_width
+from bitwright.compile.ir.ops.base import WeightedNode
 
 ERRORS = {
     "interval_cycles": "equal to FINN's own estimate (docs/finn.md); FINN states no error of that",
@@ -51,32 +51,32 @@ def estimate(
         beat_bits: that a DMA port moves in a cycle.
     """
     work_of = {n.name: n.cost(lowered.inputs_of(n), lowered.tensors[n.output]).macs for n in lowered.nodes}
-    layers, cycles = [], []
+    layers, cycles, silent = [], [], set()
     for name, layer in zip(net.names, net.layers, strict=True):
         f = foldings[name]
-        own = layer.cycles(f)
+        own, needs = layer.cycles(f), layer.resources(f)
         cycles.append(own)
+        if "LUT" in needs.unknown:
+            silent.add(layer.op)
         folding = ", ".join(f"{k} {v}" for k, v in layer.attributes(f).items()) or "fixed"
         shape = (layer.vectors, layer.channels)
         done = work_of.get(layer.source, 0) if isinstance(layer, (MatrixUnit, DepthwiseUnit)) else 0
-        layers.append(LayerEstimate(name, layer.op, shape, folding, done, own, 0, usage_of(layer.resources(f))))
+        layers.append(LayerEstimate(name, layer.op, shape, folding, done, own, 0, usage_of(needs)))
     macs = 0
     products = moved = 0.0
     for node in graph.nodes:
         xs, y = graph.inputs_of(node), graph.tensors[node.output]
-        work, weight = node.cost(xs, y).macs, getattr(node, "weight", None)
-        bits = weight_width(weight) if weight is not None else 0
+        work, bits = node.cost(xs, y).macs, node.weight_width if isinstance(node, WeightedNode) else 0
         macs, products = macs + work, products + work * bits * xs[0].itype.bits
         moved += (sum(x.size * x.itype.bits for x in xs) + y.size * y.itype.bits + work * bits) / 8
     into, out = stream_bits(graph)
     floor = -(-max(into, out) // beat_bits)
-    silent = sorted({layer.op for layer in net.layers if "LUT" in layer.resources(Folding()).unknown})
     unknown = {
         "ff": "FINN estimates no flip-flops",
         "shell": "DMA, width converters and FIFOs other than those of skipped branches are not in the estimate",
     }
     if silent:
-        unknown["layers.lut"] = f"FINN has no formula for {', '.join(silent)}; the sum leaves them out"
+        unknown["layers.lut"] = f"FINN has no formula for {', '.join(sorted(silent))}; the sum leaves them out"
     buffers, held = skip_buffers(lowered, net), {}
     for buffer in buffers:
         depth, most, width = words(buffer, net, foldings[net.names[buffer.layer]])

@@ -11,10 +11,11 @@ from typing import Any
 
 from bitwright.boards import Board, board_names, load_board
 from bitwright.compile.backends import backend_names, load_backend
+from bitwright.compile.estimate.budget import budget
 from bitwright.compile.explore import engine, finn, hls4ml
 from bitwright.compile.explore.dataflow import Design, search
 from bitwright.compile.explore.exact import least
-from bitwright.compile.explore.found import Found, Goal, budget, lacking
+from bitwright.compile.explore.found import Found, Goal, lacking
 from bitwright.compile.explore.requantize import candidates, requantize_weights
 from bitwright.compile.explore.solve import fastest
 from bitwright.compile.ir import Graph

@@ -18,11 +18,12 @@ from bitwright.compile.backends.engine.compiler import compile_graph, lower
 from bitwright.compile.backends.engine.pack import ArrayLayer
 from bitwright.compile.build.yowasp import memory_bytes
 from bitwright.compile.estimate import RESOURCES, Estimate
+from bitwright.compile.estimate.budget import budget
 from bitwright.compile.estimate.energy import energy_nj
 from bitwright.compile.estimate.engine import estimate as estimate_of
 from bitwright.compile.estimate.engine import shell_usage, usage_of
 from bitwright.compile.explore import variants
-from bitwright.compile.explore.found import Found, Goal, budget, lacking, words
+from bitwright.compile.explore.found import Found, Goal, lacking, words
 from bitwright.compile.explore.problem import Problem, Vector
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError

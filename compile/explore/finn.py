@@ -19,10 +19,10 @@ from bitwright.compile.backends.finn.layers import Folding
 from bitwright.compile.backends.finn.network import Network
 from bitwright.compile.backends.finn.options import FinnOptions
 from bitwright.compile.estimate import RESOURCES, Estimate, Usage
+from bitwright.compile.estimate.budget import budget
 from bitwright.compile.estimate.finn import buffer_usage, stream_bits, usage_of
 from bitwright.compile.estimate.finn import estimate as estimate_of
 from bitwright.compile.explore.dataflow import Design
-from bitwright.compile.explore.found import budget
 from bitwright.compile.explore.problem import Link, Option, Problem, Slot, Vector
 from bitwright.compile.ir import Graph
 

@@ -11,11 +11,8 @@ from typing import Any, Literal
 
 from bitwright.boards import Board
 from bitwright.compile.estimate import RESOURCES, Estimate
+from bitwright.compile.estimate.budget import WORDS, budget
 from bitwright.compile.explore.problem import Vector
-from bitwright.hw.resources import LUT_SHARE
-
-#: Names of the resources for people.
-WORDS = {"dsp": "DSP slices", "bram18": "block RAM halves", "uram": "UltraRAMs", "lut": "LUTs", "ff": "flip-flops"}
 
 
 @dataclass(frozen=True)
@@ -64,12 +61,6 @@ class Found:
             "certificate": dict(self.certificate), "baseline": self.baseline, "reason": self.reason,
             "shortfall": {k: {"need": n, "has": h} for k, (n, h) in self.shortfall.items()},
         }  # fmt: skip
-
-
-def budget(board: Board) -> Vector:
-    """What may be used, in the order of RESOURCES: of the LUTs a share, beyond it routing gets hard."""
-    r = board.resources
-    return (r.dsp, 2 * r.bram36, r.uram, int(LUT_SHARE * r.lut), r.ff)
 
 
 def lacking(need: Vector, board: Board) -> dict[str, tuple[int, int]]:

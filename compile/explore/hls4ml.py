@@ -12,11 +12,11 @@ from bitwright.boards import Board
 from bitwright.compile.backends.hls4ml.backend import port_bytes
 from bitwright.compile.backends.hls4ml.options import Hls4mlOptions
 from bitwright.compile.estimate import RESOURCES, Estimate, Usage
+from bitwright.compile.estimate.budget import budget
 from bitwright.compile.estimate.hls4ml.estimate import assemble, port_cycles, stages_of
 from bitwright.compile.estimate.hls4ml.kernel import Choice
 from bitwright.compile.estimate.report import total
 from bitwright.compile.explore.dataflow import Design
-from bitwright.compile.explore.found import budget
 from bitwright.compile.explore.problem import Option, Problem, Slot
 from bitwright.compile.ir import Graph
 

@@ -262,8 +262,8 @@ class Emitter:
             line = _line(v)
             if line is not None:
                 name, slope, start, inexact = line
-                t, unit = self.tensor(name), Reals.of(scale)
-                a, b = slope / unit, start / unit + Reals.of(zero)
+                t, per_unit = self.tensor(name), Reals.of(1 / scale)
+                a, b = slope * per_unit, start * per_unit + Reals.of(zero)
                 s = synthesize(a, b, rounding, ends[0], ends[1], t, itype, offset, inexact)
                 return self.emit(s.cls, t.name, **s.fields).name
             assert isinstance(v, Value)

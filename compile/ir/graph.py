@@ -13,7 +13,7 @@ from typing import cast
 import numpy as np
 
 from bitwright.compile.ir.ops.base import Node, ShapeError
-from bitwright.compile.ir.types import Affine, IntType, Tensor
+from bitwright.compile.ir.types import Affine, IntArray, IntType, Tensor
 
 #: Version of the IR and of its serialized form (docs/ir.md); raised when the meaning of a stored graph changes.
 IR_VERSION = 1
@@ -135,7 +135,9 @@ class Graph:
         for node in graph.nodes:
             out = infer_output(node, tensors)
             old = self.tensors.get(node.output)
-            tensors[node.output] = out.with_affine(old.affine) if old is not None else out
+            if old is not None:
+                out = old if _alike(out, old) else out.with_affine(old.affine)
+            tensors[node.output] = out
         return replace(graph, tensors=tensors)
 
 
@@ -160,7 +162,11 @@ def infer_output(node: Node, tensors: dict[str, Tensor]) -> Tensor:
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
-    return a.lo is b.lo and a.hi is b.hi and a.shape == b.shape and a.itype == b.itype
+    return a.shape == b.shape and a.itype == b.itype and _same(a.lo, b.lo) and _same(a.hi, b.hi)
+
+
+def _same(a: IntArray, b: IntArray) -> bool:
+    return a is b or np.array_equal(a, b)
 
 
 @dataclass

@@ -62,9 +62,11 @@ class Reals:
         if isinstance(values, Reals):
             return values
         data = np.asarray(values).ravel()
-        if data.dtype.kind == "f" or (data.dtype.kind in "iu" and not (np.abs(data) >= 1 << 53).any()):
-            zero = np.zeros(len(data))
+        zero = np.zeros(len(data))
+        if data.dtype.kind == "f":
             return _guarded((data.astype(np.float64), zero), zero, lambda i: Ratios.of(data[i]))
+        if data.dtype.kind in "iu" and not (abs(data) >= 1 << 53).any():
+            return Reals(data.astype(np.float64), zero, zero, lambda i: Ratios.of(data[i]))
         return _of_ratios(Ratios.of(data))
 
     def __len__(self) -> int:
@@ -167,9 +169,9 @@ class Reals:
         more = np.floor(rest)
         rest -= more
         margin = error + 2.0**-42
-        known = ((rest > margin) & (rest < 1 - margin)) | ((error == 0) & (low == 0))
-        known &= inside
-        out: IntArray = whole.astype(np.int64) + np.where(known, more, 0).astype(np.int64)
+        between, alone = (rest > margin) & (rest < 1 - margin), (error == 0) & (low == 0)
+        known = (between | alone) & inside
+        out: IntArray = whole.astype(np.int64) + np.where(between & ~alone, more, 0).astype(np.int64)
         if not known.all():
             unsure = np.flatnonzero(~known)
             exact = self.rows(unsure)

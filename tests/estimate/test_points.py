@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from benchmarks.bench_estimates import MLPERF, POINTS, kernel_of, mlperf_cycles, predict, ratios
 from bitwright.compile.estimate.hls4ml.estimate import ERRORS
@@ -69,11 +71,27 @@ def test_digits_are_canonical() -> None:
     assert [int(d) for d in digits(np.asarray([0, 1, 3, 5, 7, 11, -7, 85]))] == [0, 1, 2, 2, 2, 3, 2, 4]
     plain = np.asarray([bin(abs(int(v))).count("1") for v in values])
     assert (digits(values) <= plain).all()
+    for v in (*range(-300, 301), 1 << 62, -(1 << 62), (1 << 62) // 3):
+        rest, count = abs(v), 0
+        while rest:  # a digit of -1 before two ones or more
+            digit = 2 - rest % 4 if rest % 2 else 0
+            rest, count = (rest - digit) // 2, count + abs(digit)
+        assert digits(np.asarray([v])) == count, v
 
 
 def test_products_of_equal_weights_of_one_input_are_shared() -> None:
     weight = np.asarray([[11, 11, 3], [11, -11, 0]])  # 11 = 8 + 4 - 1
     assert constant_products(weight) == (5, 1, 3)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(st.integers(1, 9), st.integers(1, 60), st.integers(1, 20), st.integers(0, 2**32))
+def test_products_are_counted_as_sets(inputs: int, outputs: int, bits: int, seed: int) -> None:
+    """Few values for many outputs, and many for few."""
+    weight = np.random.default_rng(seed).integers(-(1 << bits), 1 << bits, (inputs, outputs))
+    pairs = {(k, int(w)): int(digits(np.asarray([w]))[0]) for k, row in enumerate(weight) for w in row}
+    found = sum(n == 2 for n in pairs.values()), sum(n >= 3 for n in pairs.values())
+    assert constant_products(weight) == (np.count_nonzero(weight), *found)
 
 
 def test_valid_reuse_factors_are_those_of_hls4ml() -> None:

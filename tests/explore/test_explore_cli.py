@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 from bitwright.boards import board_names, load_board
 from bitwright.cli.app import app
 from bitwright.compile.backends import backend_names, load_backend
+from bitwright.compile.estimate.budget import budget
 from bitwright.compile.explore.auto import explore
-from bitwright.compile.explore.found import Goal, budget
+from bitwright.compile.explore.found import Goal
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph
 

@@ -16,10 +16,11 @@ from bitwright.boards import Board, load_board
 from bitwright.cli.app import app
 from bitwright.compile.backends.engine.backend import EngineOptions
 from bitwright.compile.backends.engine.compiler import compile_graph
+from bitwright.compile.estimate.budget import budget
 from bitwright.compile.estimate.engine import estimate, shell_usage
 from bitwright.compile.explore import engine
 from bitwright.compile.explore.engine import least_work, search
-from bitwright.compile.explore.found import Found, Goal, budget
+from bitwright.compile.explore.found import Found, Goal
 from bitwright.compile.frontend import import_model
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError

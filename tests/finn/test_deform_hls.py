@@ -147,7 +147,7 @@ def test_random_layers(seed: int, tmp_path: Path) -> None:
     node = graph.nodes[0]
     assert isinstance(node, DeformConv2d)
     acc = IntType.containing(*y.bounds)
-    w = weight_type(weight)
+    w = weight_type(node)
     d = Deform(
         size=n.x.shape[:2], out=tuple(shape), channels=6, outputs=12, kernel=kernel, strides=strides,
         dilations=dilations, pads=pads, groups=groups, offset_groups=offset_groups, reach=-t.lo,

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ from bitwright.boards import load_board
 from bitwright.compile.backends.finn import FinnBackend
 from bitwright.compile.backends.finn.estimate import plan, prepare
 from bitwright.compile.backends.finn.folding import choose, cost, figures, folding_options
-from bitwright.compile.backends.finn.layers import Folding, Resources, divisors
+from bitwright.compile.backends.finn.layers import DepthwiseUnit, Folding, Layer, Pool, Resources, Window, divisors
+from bitwright.compile.backends.finn.network import Network
+from bitwright.compile.ir import IntType
 from bitwright.errors import BackendError
 from bitwright.hw.hls.finn import FINN_COMMIT
 from tests.finn.cases import CASES, REPORTS, emit, graph_of, predicted, structure
@@ -154,3 +158,28 @@ def test_estimate_needs_no_board() -> None:
     backend = FinnBackend()
     found = backend.estimate(graph_of("digits_autoencoder"), backend.options({"fps": 50000}))
     assert found["fps"] >= 50000 and "FINN" in found["kind"] and "short" not in found
+
+
+def test_the_smallest_folding_is_the_slowest() -> None:
+    """Also where a whole window at a time takes longer than its taps one by one."""
+    dice, whole = random.Random(3), 0
+    for _ in range(2000):
+        x, (kh, kw, sh, sw, dh, dw) = IntType(dice.randint(1, 8), False), (dice.randint(1, 4) for _ in range(6))
+        size = dice.randint((kh - 1) * dh + 1, 20), dice.randint((kw - 1) * dw + 1, 20)
+        out = (size[0] - (kh - 1) * dh - 1) // sh + 1, (size[1] - (kw - 1) * dw - 1) // sw + 1
+        facts: dict[str, Any] = {
+            "op": "", "source": "", "x": x, "y": x, "channels": dice.choice([1, 2, 6]), "vectors": math.prod(out),
+        }  # fmt: skip
+        behind = dice.choice([None, DepthwiseUnit, Pool])
+        geometry: dict[str, Any] = {"kernel": (kh, kw), "strides": (sh, sw), "dilations": (dh, dw), "size": size}
+        layers: list[Layer] = [Window(inputs=(), out=out, depthwise=behind is not None, **geometry, **facts)]
+        if behind is DepthwiseUnit:
+            layers.append(DepthwiseUnit(inputs=(0,), taps=kh * kw, weight=IntType(4, True), **facts))
+        elif behind is Pool:
+            layers.append(Pool(inputs=(0,), taps=kh * kw, **facts))
+        names = tuple(map(str, range(len(layers))))
+        chosen = choose(Network(tuple(layers), names, {}, {}), None)
+        slowest = max(folding_options(layers), key=lambda o: o.cycles).foldings
+        assert tuple(chosen.values()) == slowest, layers
+        whole += slowest[-1].parallel_window
+    assert whole

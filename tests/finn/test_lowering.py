@@ -18,11 +18,12 @@ from hypothesis import strategies as st
 
 from bitwright.compile.backends.finn import FinnBackend
 from bitwright.compile.backends.finn.finn_types import finn_types
-from bitwright.compile.backends.finn.lower import lower
+from bitwright.compile.backends.finn.lower import lower, outline
 from bitwright.compile.backends.finn.model import build_model
+from bitwright.compile.backends.finn.network import network
 from bitwright.compile.backends.finn.reader import run_model
 from bitwright.compile.backends.finn.sums import fractions_near, small_sums
-from bitwright.compile.backends.finn.thresholds import staircase
+from bitwright.compile.backends.finn.thresholds import Stepped, staircase
 from bitwright.compile.ir import Graph, GraphBuilder, GraphInput, IntType, Tensor
 from bitwright.compile.ir.ops import Add, Requantize, Reshape, Threshold
 from bitwright.compile.ir.types import IntArray
@@ -106,12 +107,13 @@ def _functions() -> st.SearchStrategy[tuple[Requantize | Threshold, Tensor]]:
         itype = IntType(bits + signed, signed)
         numbers = st.lists(st.integers(-5000, 5000), min_size=rows, max_size=rows)
         if draw(st.booleans()):
-            ends = sorted(draw(st.tuples(st.integers(itype.lo, itype.hi), st.integers(itype.lo, itype.hi))))
+            level = st.integers(itype.lo, itype.hi)
+            ends = [sorted(draw(st.tuples(level, level))) for _ in range(draw(st.sampled_from([1, rows])))]
             return Requantize(
                 name="f", inputs=("x",), output="f", multiplier=np.asarray(draw(numbers)),
                 addend=np.asarray(draw(numbers)) * 300, shift=draw(st.integers(0, 18)), offset=draw(st.integers(-9, 9)),
-                rounding=draw(st.sampled_from(["floor", "half_even"])), lo=np.asarray([ends[0]]),
-                hi=np.asarray([ends[1]]), itype=itype,
+                rounding=draw(st.sampled_from(["floor", "half_even"])), lo=np.asarray([e[0] for e in ends]),
+                hi=np.asarray([e[1] for e in ends]), itype=itype,
             ), x  # fmt: skip
         step = draw(st.integers(1, 2))
         count = draw(st.integers(1, max(1, (itype.hi - itype.lo) // step)))
@@ -137,6 +139,21 @@ def test_staircases_equal_the_function_everywhere(drawn: tuple[Requantize | Thre
     sign = np.where(stairs.falling, -1, 1)
     got = node.itype.lo + ((q * sign)[:, :, None] >= stairs.thresholds[None]).sum(axis=2)
     assert np.array_equal(got, node.compute(q))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_figures_need_no_thresholds(name: str) -> None:
+    """The outline has the layers, types and ends of thresholds of the lowered graph, and is made once."""
+    graph = network_of(name)
+    found, lowered = outline(graph, 8), lower(graph, 8)
+    assert outline(graph, 8) is found and outline(graph, 7) is not found
+    assert repr(network(found)) == repr(network(lowered)) and finn_types(found) == finn_types(lowered)
+    assert [n.op for n in found.nodes] == [n.op for n in lowered.nodes]
+    for node, full in zip(found.nodes, lowered.nodes, strict=True):
+        if isinstance(node, Stepped):
+            assert isinstance(full, Threshold)
+            ends = int(full.thresholds.min()), int(full.thresholds.max())
+            assert node.ends(found.tensors[node.inputs[0]]) == ends
 
 
 @settings(deadline=None, derandomize=True, max_examples=60)

@@ -279,3 +279,19 @@ def test_the_reference_checks_its_own_bounds() -> None:
     broken = replace(graph, tensors={**graph.tensors, "y": replace(graph.tensors["y"], hi=np.asarray([1, 1]))})
     with pytest.raises(reference.RangeError, match="leave the proven bounds"):
         reference.run(broken, {"x": np.full((1, 3), 15)})
+
+
+def test_what_a_rewrite_leaves_alone_is_not_inferred_again() -> None:
+    graph = GRAPHS[next(iter(GRAPHS))]()
+    again = graph.rebuild([replace(graph.nodes[0]), *graph.nodes[1:]])
+    assert again.tensors == graph.tensors
+    assert all(again.tensors[n.output] is graph.tensors[n.output] for n in graph.nodes)
+
+
+def test_facts_about_weights() -> None:
+    weight = np.asarray([[[[3, -8], [0, 1]]]])
+    node = Conv2d(name="y", inputs=("x",), output="y", weight=weight)
+    assert node.weight_range == (-8, 3) and node.weight_width == 4
+    positive, negative = node.weight_sums
+    assert positive.tolist() == [3, 1] and negative.tolist() == [0, -8]
+    assert replace(node, weight=-weight).weight_range == (-3, 8)

@@ -34,6 +34,7 @@ def sure(x: Reals, want: list[Fraction]) -> None:
 @settings(max_examples=400, deadline=None)
 @given(start=st.lists(number, min_size=1, max_size=3), data=st.data())
 @example(start=[2.0**-1070], data=None)
+@example(start=[-(2.0**-149)], data=None)
 @example(start=[2.0**1000, 2.0**-1000], data=None)
 def test_every_step_keeps_its_promise(start: list[float], data: st.DataObject | None) -> None:
     x, want = Reals.of(np.asarray(start, object)), [Fraction(v) for v in start]
@@ -72,6 +73,11 @@ def test_floors_next_to_integers(whole: int, nudge: int, small: int) -> None:
     x = (Reals.of(whole) / third) * third + Reals.of(step)
     assert x.floor().tolist() == [floor(whole + step)]
     assert (x - Reals.of(whole)).signs().tolist() == [(nudge > 0) - (nudge < 0)]
+
+
+def test_floors_of_what_is_nearly_nothing() -> None:
+    """Nearly 0 and negative: the distance from -1 is no float."""
+    assert Reals.of([-(2.0**-149), -(2.0**-1074), 2.0**-149, 0.0]).floor(40).tolist() == [-1, -1, 0, 0]
 
 
 def test_rows_of_different_lengths() -> None:

@@ -13,9 +13,8 @@ from bitwright.boards import Board
 from bitwright.compile.backends.base import Project, Report, Transport, parse_options
 from bitwright.compile.backends.finn.estimate import plan
 from bitwright.compile.backends.finn.limits import refusals
-from bitwright.compile.backends.finn.lower import lower
+from bitwright.compile.backends.finn.lower import lower, outline, with_thresholds
 from bitwright.compile.backends.finn.options import FinnOptions, LayerOptions
-from bitwright.compile.backends.finn.project import streams, write_project
 from bitwright.compile.ir import Graph
 
 
@@ -30,7 +29,7 @@ class FinnBackend:
 
     def supports(self, graph: Graph, options: FinnOptions) -> Report:
         """What FINN's layers cannot compute, after everything that can be rewritten has been."""
-        refused = refusals(lower(graph, options.max_activation_bits), options.max_activation_bits)
+        refused = refusals(outline(graph, options.max_activation_bits), options.max_activation_bits)
         return Report(self.name, tuple(refused))
 
     def lower(self, graph: Graph, options: FinnOptions) -> Graph:
@@ -39,12 +38,14 @@ class FinnBackend:
 
     def emit(self, graph: Graph, board: Board, options: FinnOptions, folder: Path) -> Project:
         """Write the FINN project into ``folder``."""
+        from bitwright.compile.backends.finn.project import streams, write_project
+
         made = plan(graph, options, board)
-        clock = made.figures["clock_mhz"]
-        write_project(folder, made.graph, made.net, made.foldings, board, clock)
-        words = streams(made.graph, made.net, made.foldings)
+        lowered, clock = with_thresholds(made.graph), made.figures["clock_mhz"]
+        write_project(folder, lowered, made.net, made.foldings, board, clock)
+        words = streams(lowered, made.net, made.foldings)
         return Project(
-            folder, made.graph,
+            folder, lowered,
             {name: Transport(s["bits"], s["signed"]) for name, s in words["inputs"].items()},
             {name: Transport(s["bits"], s["signed"]) for name, s in words["outputs"].items()},
             made.figures, transport="finn",

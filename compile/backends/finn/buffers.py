@@ -64,6 +64,8 @@ def skip_buffers(graph: Graph, net: Network) -> list[Buffer]:
         graph: lowered, as `net` was made from.
     """
     layers = {n.source: k for k, n in enumerate(net.layers) if len(n.inputs) > 1}
+    if not layers:
+        return []
     usual, most = (_joins(graph, layers, speed) for speed in (_USUAL, _SLOWEST))
     return [
         Buffer(layers[node], k, graph.tensors[name].channels, held, most[node, k, name])
@@ -74,6 +76,7 @@ def skip_buffers(graph: Graph, net: Network) -> list[Buffer]:
 
 def _joins(graph: Graph, layers: Mapping[str, int], speed: int) -> dict[tuple[str, int, str], int]:
     """Elements that wait in front of every operand (node, number, tensor) of the nodes that are such layers."""
+    producers = graph.producers()
     times = {i.tensor: _steady(_positions(graph.tensors[i.tensor])) for i in graph.inputs}
     behind: dict[str, frozenset[str]] = {i.tensor: frozenset([i.tensor]) for i in graph.inputs}
     found = {}
@@ -84,25 +87,27 @@ def _joins(graph: Graph, layers: Mapping[str, int], speed: int) -> dict[tuple[st
         if node.name in layers:
             common = {n: times[n] for n in frozenset.intersection(*(behind[n] for n in node.inputs))}
             for k, name in enumerate(node.inputs):
-                held = _held(_quickly(graph, name, common), _latest(arrive[:k] + arrive[k + 1 :]))
+                held = _held(_quickly(graph, producers, name, common), _latest(arrive[:k] + arrive[k + 1 :]))
                 if speed == _SLOWEST:  # the layer that joins them included
                     held = max(held, _held(arrive[k], _served(_latest(arrive), speed)))
                 found[node.name, k, name] = held * graph.tensors[name].channels
     return found
 
 
-def _quickly(graph: Graph, tensor: str, known: dict[str, Times]) -> Times:
+def _quickly(graph: Graph, producers: Mapping[str, Node], tensor: str, known: dict[str, Times]) -> Times:
     """When a tensor is there at the earliest, given the times of what the branches have in common."""
     if tensor not in known:
-        node = graph.producers().get(tensor)
+        node = producers.get(tensor)
         known[tensor] = _steady(_positions(graph.tensors[tensor])) if node is None else _after(
-            graph, node, [_quickly(graph, n, known) for n in node.inputs], _AT_ONCE
+            graph, node, [_quickly(graph, producers, n, known) for n in node.inputs], _AT_ONCE
         )  # fmt: skip
     return known[tensor]
 
 
 def _latest(arrive: Sequence[Times]) -> Times:
     """Position by position; a stream of one position is there for all or for none."""
+    if len(arrive) == 1:
+        return arrive[0]
     size = max(len(t) for t in arrive)
     return np.asarray(np.max([t if len(t) == size else np.full(size, t[-1]) for t in arrive], axis=0))
 
@@ -143,7 +148,8 @@ def _after(graph: Graph, node: Node, arrive: Sequence[Times], speed: int) -> Tim
         window = isinstance(node, MaxPool2d) or node.weight.shape[:2] != (1, 1)
         if speed == _SLOWEST and any(pads):
             first, shape, pads = _padded(first, shape, pads), _padded_shape(shape, pads), (0, 0, 0, 0)
-        ready = first[_needs(node, shape, y.shape, pads)]
+        alone = not window and node.strides == (1, 1) and not any(pads)  # every position needs itself only
+        ready = first if alone else first[_needs(node, shape, y.shape, pads)]
         return _served(_served(ready, speed) if speed == _SLOWEST and window else ready, speed)
     if isinstance(node, SumPool2d):
         return first[-1:]

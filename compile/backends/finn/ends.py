@@ -9,7 +9,13 @@ from dataclasses import replace
 
 from bitwright.compile.backends.finn.linear import linear
 from bitwright.compile.ir import Graph, IntType
-from bitwright.compile.ir.ops import Add, Node
+from bitwright.compile.ir.ops import Add, Node, Reshape
+
+
+def first_form(graph: Graph, tensor: str) -> str:
+    """An input, or what a reshape in front of everything else makes of it: FINN gets that form."""
+    readers = graph.consumers()[tensor]
+    return readers[0].output if len(readers) == 1 and isinstance(readers[0], Reshape) else tensor
 
 
 def separate_inputs(graph: Graph) -> Graph:
@@ -61,9 +67,11 @@ def kernels(graph: Graph) -> dict[str, int]:
 
 def order_operands(graph: Graph) -> Graph:
     """Sums read the stream of the later kernel last, so that no two kernels wait for each other's streams."""
+    if len(graph.inputs) < 2:
+        return graph
     nodes: list[Node] = []
     for node in graph.nodes:
-        if isinstance(node, Add) and len(graph.inputs) > 1:
+        if isinstance(node, Add):
             at = kernels(graph.rebuild([*nodes, *graph.nodes[len(nodes) :]]))
             order = sorted(range(len(node.inputs)), key=lambda k, node=node: at[node.inputs[k]])  # type: ignore[misc]
             node = replace(node, inputs=tuple(node.inputs[k] for k in order), multipliers=node.multipliers[order])

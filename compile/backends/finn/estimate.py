@@ -12,7 +12,7 @@ from bitwright.boards import Board
 from bitwright.compile.backends.finn.folding import choose, figures, override
 from bitwright.compile.backends.finn.layers import Folding
 from bitwright.compile.backends.finn.limits import refusals
-from bitwright.compile.backends.finn.lower import lower
+from bitwright.compile.backends.finn.lower import outline
 from bitwright.compile.backends.finn.network import Network, network
 from bitwright.compile.backends.finn.options import FinnOptions
 from bitwright.compile.ir import Graph
@@ -28,7 +28,7 @@ class Plan:
     """A network on FINN.
 
     Attributes:
-        graph: lowered.
+        graph: `lower.outline` of it.
         net: FINN's layers.
         foldings: by layer name.
         figures: see `folding.figures`.
@@ -41,10 +41,10 @@ class Plan:
 
 
 def prepare(graph: Graph, max_activation_bits: int = 8, board: Board | None = None) -> tuple[Graph, Network]:
-    """The lowered graph and FINN's layers. Raises BackendError naming every node that FINN cannot take."""
+    """The lowered graph (`lower.outline`) and FINN's layers. Raises BackendError naming all that FINN cannot take."""
     if board is not None and not board.family.startswith("zynq"):
         raise BackendError(f"board {board.name}: FINN builds for Zynq boards, this is a {board.family} part")
-    lowered = lower(graph, max_activation_bits)
+    lowered = outline(graph, max_activation_bits)
     refused = refusals(lowered, max_activation_bits)
     if refused:
         raise BackendError("FINN cannot take the model: " + "; ".join(f"{n} ({op}): {why}" for n, op, why in refused))

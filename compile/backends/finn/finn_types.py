@@ -10,11 +10,12 @@ so the lowering must know FINN's.
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Collection, Mapping
 
+from bitwright.compile.backends.finn.kept import kept_with_graph
 from bitwright.compile.ir import Graph, IntType
 from bitwright.compile.ir.ops import Add, Conv2d, DeformConv2d, Dense, Node, Requantize, Reshape, SumPool2d, Threshold
-from bitwright.compile.ir.types import IntArray
+from bitwright.compile.ir.ops.base import WeightedNode
 
 #: FINN keeps every tensor in float32, which holds all integers up to this.
 MAX_EXACT = 1 << 24
@@ -39,27 +40,22 @@ def parse_finn_name(name: str) -> IntType:
     return IntType(int(digits), not name.startswith("U"))
 
 
-def weight_type(weight: IntArray) -> IntType:
+def weight_type(node: WeightedNode) -> IntType:
     """The narrowest type of at least two bits: FINN generates no hardware for weights of 0 and 1."""
-    t = IntType.containing(int(weight.min()), int(weight.max()))
+    t = IntType.containing(*node.weight_range)
     return IntType(max(t.bits, 2), t.signed)
 
 
-def accumulator_type(weight: IntArray, x: IntType, last: bool) -> IntType:
-    """What FINN's MinimizeAccumulatorWidth makes of x @ weight; weight is (taps, outputs).
+def accumulator_type(node: WeightedNode, x: IntType, last: bool) -> IntType:
+    """What FINN's MinimizeAccumulatorWidth makes of x @ weight.
 
     Args:
         last: the layer writes an output of the network; FINN rounds its width up to whole bytes.
     """
-    high = np.where(weight > 0, x.hi, x.lo)
-    low = np.where(weight > 0, x.lo, x.hi)
-    t = IntType.containing(int((weight * low).sum(axis=0).min()), int((weight * high).sum(axis=0).max()))
+    positive, negative = node.weight_sums
+    low, high = positive * x.lo + negative * x.hi, positive * x.hi + negative * x.lo
+    t = IntType.containing(int(low.min()), int(high.max()))
     return IntType(-(-t.bits // 8) * 8, t.signed) if last else t
-
-
-def matrix(node: Conv2d | Dense | DeformConv2d) -> IntArray:
-    """Weights as FINN's matrix (taps, outputs); a depthwise convolution has its own taps only."""
-    return node.weight.reshape(-1, node.weight.shape[-1])
 
 
 def is_depthwise(node: Conv2d) -> bool:
@@ -67,19 +63,21 @@ def is_depthwise(node: Conv2d) -> bool:
     return node.weight.shape[2] == 1 and node.groups == node.weight.shape[3] and node.groups > 1
 
 
-def finn_types(graph: Graph) -> dict[str, IntType]:
+@kept_with_graph
+def finn_types(graph: Graph) -> Mapping[str, IntType]:
     """FINN's type of every tensor of a lowered graph."""
     types = {i.tensor: graph.tensors[i.tensor].itype for i in graph.inputs}
+    last = leaving(graph)
     for node in graph.nodes:
-        types[node.output] = output_type(node, types, graph)
+        types[node.output] = output_type(node, types, last)
     return types
 
 
-def output_type(node: Node, types: dict[str, IntType], graph: Graph) -> IntType:
-    """FINN's type of what a node writes; ``types`` has FINN's types of what it reads."""
-    x, last = types[node.inputs[0]], is_last(graph, node.output)
+def output_type(node: Node, types: Mapping[str, IntType], last: Collection[str]) -> IntType:
+    """FINN's type of what a node writes; ``types`` has FINN's types of what it reads, ``last`` is of `leaving`."""
+    x = types[node.inputs[0]]
     if isinstance(node, (Conv2d, Dense, DeformConv2d)):
-        return accumulator_type(matrix(node), x, last)
+        return accumulator_type(node, x, node.output in last)
     if isinstance(node, (Requantize, Threshold)):
         return node.itype
     if isinstance(node, Add):
@@ -89,10 +87,10 @@ def output_type(node: Node, types: dict[str, IntType], graph: Graph) -> IntType:
     return x
 
 
-def is_last(graph: Graph, tensor: str) -> bool:
-    """The tensor, or a reshape of it, leaves the graph."""
-    ends = {tensor, *(n.output for n in graph.nodes if isinstance(n, Reshape) and n.inputs[0] == tensor)}
-    return bool(ends & graph.output_tensors())
+def leaving(graph: Graph) -> set[str]:
+    """The tensors that leave the graph, or of which a reshape does."""
+    outputs = graph.output_tensors()
+    return outputs | {n.inputs[0] for n in graph.nodes if isinstance(n, Reshape) and n.output in outputs}
 
 
 def _reaching(times: int, x: IntType) -> IntType:

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 from operator import add
 from typing import Any
 
 from bitwright.boards import Board
 from bitwright.compile.backends.base import nearest
-from bitwright.compile.backends.finn.layers import Folding, Layer, Pool, Resources, Window
+from bitwright.compile.backends.finn.layers import DepthwiseUnit, Folding, Layer, Pool, Resources, Window
 from bitwright.compile.backends.finn.network import Network
 from bitwright.compile.backends.finn.options import LayerOptions
 from bitwright.errors import BackendError
@@ -24,38 +24,53 @@ class Option:
     """One way to fold a unit.
 
     Attributes:
-        foldings: of the unit's layers, in their order.
+        layers: of the unit. foldings: of these, in their order.
         cycles: of its slowest layer for one frame.
         resources: of all its layers.
     """
 
+    layers: tuple[Layer, ...]
     foldings: tuple[Folding, ...]
     cycles: int
-    resources: Resources
+
+    @cached_property
+    def resources(self) -> Resources:
+        """FINN's estimate."""
+        return reduce(add, (layer.resources(f) for layer, f in zip(self.layers, self.foldings, strict=True)))
 
 
 def folding_options(layers: Sequence[Layer]) -> list[Option]:
-    """All legal foldings of a unit (`Network.units`): one layer, or a sliding window and the layer that it feeds.
+    """All legal foldings of a unit (`Network.units`): one layer, or a sliding window and the layer that it feeds."""
+    return [_option(layers, foldings) for foldings in _foldings(layers)]
+
+
+def _foldings(layers: Sequence[Layer]) -> Iterator[tuple[Folding, ...]]:
+    """The smallest first.
 
     A depthwise unit or a pooling takes PE channels in the order in which its window gives them, so the window's SIMD is
     that PE, and it gives whole windows when the unit takes several taps at a time.
     """
     if len(layers) == 1:
-        return [_option(layers, (f,)) for f in layers[0].foldings()]
+        yield from ((f,) for f in layers[0].foldings())
+        return
     window, unit = layers
     assert isinstance(window, Window)
-    found = []
     for f in unit.foldings():
-        own = Folding(1, f.pe, 0 if isinstance(unit, Pool) else f.parallel_window)
-        found.append(_option(layers, (own, f)))
-    return found
+        yield Folding(1, f.pe, 0 if isinstance(unit, Pool) else f.parallel_window), f
 
 
 def _option(layers: Sequence[Layer], foldings: tuple[Folding, ...]) -> Option:
-    pairs = list(zip(layers, foldings, strict=True))
-    return Option(
-        foldings, max(layer.cycles(f) for layer, f in pairs), reduce(add, (layer.resources(f) for layer, f in pairs))
-    )
+    cycles = max(layer.cycles(f) for layer, f in zip(layers, foldings, strict=True))
+    return Option(tuple(layers), foldings, cycles)
+
+
+def _slowest(layers: Sequence[Layer]) -> Option:
+    """The first of those that take longest: more PE or SIMD takes no longer, but whole windows at a time can."""
+    every = _foldings(layers)
+    found = [next(every)]
+    if isinstance(layers[-1], (Window, DepthwiseUnit)):
+        found += [next((f for f in every if f[-1].parallel_window), found[0])]
+    return max((_option(layers, foldings) for foldings in found), key=lambda o: o.cycles)
 
 
 def cost(resources: Resources, board: Board | None) -> float:
@@ -76,19 +91,22 @@ def choose(net: Network, target: int | None, board: Board | None = None) -> dict
     """
     chosen: dict[str, Folding] = {}
     for unit in net.units():
-        options = folding_options([net.layers[k] for k in unit])
-        fit = [o for o in options if target is None or o.cycles <= target]
-        if not fit:
-            least = min(o.cycles for o in options)
-            raise BackendError(
-                f"FINN cannot reach {target:,} cycles per frame: {net.names[unit[-1]]} ({net.layers[unit[-1]].source}) "
-                f"takes {least:,} when it is fully parallel; lower fps or raise clock_mhz"
-            )
-        best = min(fit, key=lambda o: (cost(o.resources, board), sum(f.pe * f.simd for f in o.foldings)))
-        if target is None:
-            best = max(fit, key=lambda o: o.cycles)
+        layers = [net.layers[k] for k in unit]
+        best = _slowest(layers) if target is None else _cheapest(layers, target, net.names[unit[-1]], board)
         chosen |= {net.names[k]: f for k, f in zip(unit, best.foldings, strict=True)}
     return chosen
+
+
+def _cheapest(layers: Sequence[Layer], target: int, name: str, board: Board | None) -> Option:
+    options = folding_options(layers)
+    fit = [o for o in options if o.cycles <= target]
+    if not fit:
+        least = min(o.cycles for o in options)
+        raise BackendError(
+            f"FINN cannot reach {target:,} cycles per frame: {name} ({layers[-1].source}) takes {least:,} when it is "
+            "fully parallel; lower fps or raise clock_mhz"
+        )
+    return min(fit, key=lambda o: (cost(o.resources, board), sum(f.pe * f.simd for f in o.foldings)))
 
 
 def override(net: Network, chosen: Mapping[str, Folding], by_hand: Mapping[str, LayerOptions]) -> dict[str, Folding]:

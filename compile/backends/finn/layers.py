@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from bitwright.compile.ir import IntType
 from bitwright.hw.hls.finn.bitwright_deform import Deform as Description
@@ -39,8 +39,7 @@ class Resources:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Folding:
+class Folding(NamedTuple):
     """FINN's parallelism: PE outputs (or channels) and SIMD inputs at a time; the whole window at once."""
 
     pe: int = 1
@@ -51,7 +50,7 @@ class Folding:
 _LUTS_UNKNOWN = Resources(unknown=frozenset({"LUT"}))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Layer:
     """One hardware layer.
 
@@ -107,10 +106,10 @@ class Layer:
 
 def divisors(n: int) -> list[int]:
     """All divisors, ascending."""
-    return [d for d in range(1, n + 1) if n % d == 0]
+    low = [d for d in range(1, math.isqrt(n) + 1) if n % d == 0]
+    return low + [n // d for d in reversed(low) if d * d != n]
 
 
-@dataclass(frozen=True, kw_only=True)
 class PerChannel(Layer):
     """Layers that take PE channels at a time: AddStreams, DuplicateStreams, and bases of others."""
 
@@ -125,7 +124,6 @@ class PerChannel(Layer):
         return self.vectors * (self.channels // f.pe)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Channelwise(PerChannel):
     """A product or a sum with constants (ChannelwiseOp_hls)."""
 
@@ -135,7 +133,7 @@ class Channelwise(PerChannel):
         return Resources(lut=self.x.bits * f.pe + table)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Thresholding(PerChannel):
     """Thresholding_rtl: a pipelined binary search, each stage with a memory of its own."""
 
@@ -148,18 +146,17 @@ class Thresholding(PerChannel):
     )  # fmt: skip
 
     def resources(self, f: Folding) -> Resources:
-        found = {"lut": 0, "bram18": 0, "uram": 0}
+        found, width = {"lut": 0, "bram18": 0, "uram": 0}, self.held.bits
+        columns = [(kind, -(-width // w), w, d) for kind, w, d in self.MEMORIES]
         for stage in range(self.y.bits):
-            width, depth = self.held.bits, (self.channels // f.pe) << stage
-            best = min(
-                (-(-width // w) * -(-depth // d) * w * d - width * depth, k, kind, -(-width // w) * -(-depth // d))
-                for k, (kind, w, d) in enumerate(self.MEMORIES)
-            )
-            found[best[2]] += f.pe * best[3]
+            depth = (self.channels // f.pe) << stage
+            blocks = [across * -(-depth // d) for _, across, _, d in columns]
+            bits = [n * w * d for n, (_, _, w, d) in zip(blocks, columns, strict=True)]
+            best = bits.index(min(bits))
+            found[columns[best][0]] += f.pe * blocks[best]
         return Resources(found["lut"], found["bram18"], found["uram"])
 
 
-@dataclass(frozen=True, kw_only=True)
 class GlobalSum(PerChannel):
     """GlobalAccPool_hls: adds all positions, then gives one vector."""
 
@@ -170,7 +167,6 @@ class GlobalSum(PerChannel):
         return (self.vectors + 1) * (self.channels // f.pe)
 
 
-@dataclass(frozen=True, kw_only=True)
 class Padding(Layer):
     """FMPadding_rtl; ``vectors`` is the padded map."""
 
@@ -190,12 +186,11 @@ class Padding(Layer):
     out_width = in_width
 
 
-@dataclass(frozen=True, kw_only=True)
 class DownSampler(Padding):
     """DownSampler_hls: keeps every other position; ``vectors`` is the map that it reads."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class WholeVector(Layer):
     """Layers without folding: StreamingConcat_hls, UpsampleNearestNeighbour_hls; ``vectors`` is what they write."""
 
@@ -214,7 +209,7 @@ class WholeVector(Layer):
         return self.out_channels
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class StreamingMaxPool(WholeVector):
     """StreamingMaxPool_hls on a square map of side ``side``; FINN's formula, which its authors call inaccurate."""
 
@@ -225,7 +220,7 @@ class StreamingMaxPool(WholeVector):
         return int(self.side * self.side * (1 + 1 / (self.window * self.window)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Pool(PerChannel):
     """Pool_hls behind a sliding window."""
 
@@ -260,7 +255,7 @@ def _unit_luts(pe: int, simd: int, taps: int, x: IntType, weight: IntType, accum
     return int(300 + 1.1 * (pe * (multiply + tree + bits)))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MatrixUnit(Layer):
     """MVAU_rtl or MVAU_hls without activation: (vectors, MW) @ (MW, MH)."""
 
@@ -293,7 +288,7 @@ class MatrixUnit(Layer):
         return f.simd
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class DepthwiseUnit(Layer):
     """VVAU_hls without activation: PE channels, and once all are parallel, SIMD taps at a time."""
 
@@ -320,7 +315,7 @@ class DepthwiseUnit(Layer):
         return f.pe * f.simd
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Window(Layer):
     """ConvolutionInputGenerator_rtl: a line buffer that repeats the window for every output position."""
 
@@ -414,7 +409,7 @@ def _ram_width(depth: int) -> int:
     return 1
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Deform(Layer):
     """DeformConv2D_hls, our operator: all channels of one tap and one output position in a cycle."""
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from bitwright.compile.backends.finn.ends import kernels
+from bitwright.compile.backends.finn.ends import first_form, kernels
 from bitwright.compile.backends.finn.finn_types import MAX_EXACT, finn_types, is_depthwise
+from bitwright.compile.backends.finn.kept import kept_with_graph
 from bitwright.compile.backends.finn.linear import is_linear
-from bitwright.compile.backends.finn.model import first_form
 from bitwright.compile.ir import Graph, Tensor
 from bitwright.compile.ir.ops import (
     Add,
@@ -47,6 +47,7 @@ _NONE: dict[type[Node], str] = {
 }
 
 
+@kept_with_graph
 def refusals(graph: Graph, max_bits: int) -> list[tuple[str, str, str]]:
     """(node, operator, reason) of everything in a lowered graph that FINN cannot take."""
     found = _ends(graph)

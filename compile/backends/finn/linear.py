@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bitwright.compile.backends.finn.thresholds import Stepped
 from bitwright.compile.ir import IntType, Tensor
 from bitwright.compile.ir.ops import Node, Requantize
 from bitwright.compile.ir.ops.base import per_channel
@@ -28,7 +29,7 @@ def linear(
 
 def is_linear(node: Node, x: Tensor) -> bool:
     """The node is a product and a sum with constants: nothing is shifted or clamped."""
-    if not isinstance(node, Requantize) or node.shift or node.offset:
+    if not isinstance(node, Requantize) or isinstance(node, Stepped) or node.shift or node.offset:
         return False
     ends = [v * node.multiplier + node.addend for v in (x.lo, x.hi)]
     return bool((np.minimum(*ends) >= node.lo).all() and (np.maximum(*ends) <= node.hi).all())

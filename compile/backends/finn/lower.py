@@ -12,15 +12,17 @@ FINN has no zero points, no scales on sums and no falling thresholds, and it pad
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from bitwright.compile.backends.finn.ends import order_operands, separate_inputs, separate_outputs
-from bitwright.compile.backends.finn.finn_types import Weighted, output_type
+from bitwright.compile.backends.finn.finn_types import Weighted, leaving, output_type
+from bitwright.compile.backends.finn.kept import kept_with_graph
 from bitwright.compile.backends.finn.linear import is_linear, linear
 from bitwright.compile.backends.finn.sums import small_sums
-from bitwright.compile.backends.finn.thresholds import staircase
+from bitwright.compile.backends.finn.thresholds import Stepped, falling, staircase
 from bitwright.compile.ir import Graph, IntType, Tensor
 from bitwright.compile.ir.ops import (
     Add,
@@ -45,6 +47,20 @@ def lower(graph: Graph, max_bits: int) -> Graph:
     Args:
         max_bits: widest output of a thresholding layer.
     """
+    return with_thresholds(outline(graph, max_bits))
+
+
+def with_thresholds(graph: Graph) -> Graph:
+    """What `outline` gives, every threshold computed."""
+    steps = {n.name: n for n in graph.nodes if isinstance(n, Stepped)}
+    graph = splice(graph, {name: [n.threshold(graph.tensors[n.inputs[0]])] for name, n in steps.items()})
+    validate(graph)
+    return graph
+
+
+@kept_with_graph
+def outline(graph: Graph, max_bits: int) -> Graph:
+    """The lowered graph, with `Stepped` nodes for the thresholds that are not computed yet."""
     graph = small_sums(graph, max_bits)
     graph = _flatten(_sums_of_two(_windows_of_ones(graph)))
     graph = _zero_points(graph, max_bits)
@@ -64,9 +80,9 @@ def is_global(node: SumPool2d, x: Tensor) -> bool:
     return node.kernel == x.shape[:2] and not any(node.pads)
 
 
-def is_accumulator(graph: Graph, tensor: str) -> bool:
+def is_accumulator(producers: Mapping[str, Node], tensor: str) -> bool:
     """The tensor is a sum of products: FINN decides on its type late, in step_minimize_bit_width."""
-    return isinstance(graph.producers().get(tensor), Weighted)
+    return isinstance(producers.get(tensor), Weighted)
 
 
 def _windows_of_ones(graph: Graph) -> Graph:
@@ -212,24 +228,32 @@ def _thresholds(graph: Graph, max_bits: int) -> Graph:
             continue
         source = node.inputs[0]
         x = graph.tensors[source]
-        if is_linear(node, x) and not is_accumulator(graph, source):
+        if is_linear(node, x) and not is_accumulator(producers, source):
             continue
         # FINN generates no hardware for layers that read a stream of single bits.
         itype = IntType(max(node.itype.bits, 2), node.itype.signed)
-        stairs = staircase(node, x, itype)
         before: list[Node] = []
-        if stairs.falling.any():
-            sign = np.where(stairs.falling, -1, 1)
+        sign = np.where(falling(node, x), -1, 1)
+        if (sign < 0).any():
             producer = producers.get(source)
             if isinstance(producer, (Conv2d, Dense)) and len(consumers[source]) == 1 and source not in outputs:
                 changed[producer.name] = [replace(producer, weight=producer.weight * sign)]
             else:
                 before = [linear(f"{node.name}_sign", x, sign)]
                 source = before[0].output
-        rising = Threshold(
-            name=node.name, inputs=(source,), output=node.output, source=node.source, thresholds=stairs.thresholds,
-            sign=np.ones(1, np.int64), base=np.asarray([itype.lo]), step=1, itype=itype,
-        )  # fmt: skip
+        rising: Node
+        if isinstance(node, Requantize):
+            rising = Stepped(
+                name=node.name, inputs=(source,), output=node.output, source=node.source, rounding=node.rounding,
+                multiplier=node.multiplier * sign, addend=node.addend, shift=node.shift, offset=node.offset,
+                lo=node.lo, hi=node.hi, itype=itype,
+            )  # fmt: skip
+        else:
+            rising = Threshold(
+                name=node.name, inputs=(source,), output=node.output, source=node.source, itype=itype, step=1,
+                thresholds=staircase(node, x, itype).thresholds, sign=np.ones(1, np.int64),
+                base=np.asarray([itype.lo]),
+            )  # fmt: skip
         changed[node.name] = [*before, rising]
     return splice(graph, changed)
 
@@ -240,11 +264,12 @@ def _one_type(graph: Graph) -> Graph:
     So do accumulators, whose type FINN chooses late and by itself.
     """
     types = {i.tensor: graph.tensors[i.tensor].itype for i in graph.inputs}
+    producers, last = graph.producers(), leaving(graph)
     nodes: list[Node] = []
     for node in graph.nodes:
         if isinstance(node, (Add, Concat)):
             inputs = []
-            raw = [is_accumulator(graph, n) for n in node.inputs]
+            raw = [is_accumulator(producers, n) for n in node.inputs]
             # An accumulator's product with one needs its bounds only, not FINN's type of it.
             met = [graph.tensors[n].itype if r else types[n] for n, r in zip(node.inputs, raw, strict=True)]
             common = IntType.containing(min(t.lo for t in met), max(t.hi for t in met))
@@ -257,5 +282,5 @@ def _one_type(graph: Graph) -> Graph:
                 inputs.append(name)
             node = replace(node, inputs=tuple(inputs))
         nodes.append(node)
-        types[node.output] = output_type(node, types, graph)
+        types[node.output] = output_type(node, types, last)
     return graph.rebuild(nodes) if len(nodes) > len(graph.nodes) else graph

@@ -9,7 +9,7 @@ no scales, no transposes, every tensor annotated with its integer type and layou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from bitwright.compile.backends.finn.ends import first_form
 from bitwright.compile.backends.finn.finn_types import finn_name, finn_types, is_depthwise, weight_type
 from bitwright.compile.ir import Graph, IntType
 from bitwright.compile.ir.ops import (
@@ -106,12 +107,6 @@ def build_model(graph: Graph) -> onnx.ModelProto:
     return model
 
 
-def first_form(graph: Graph, tensor: str) -> str:
-    """An input, or what a reshape in front of everything else makes of it: FINN gets that form."""
-    readers = graph.consumers()[tensor]
-    return readers[0].output if len(readers) == 1 and isinstance(readers[0], Reshape) else tensor
-
-
 def _output_shape(w: _Writer, node: Node) -> tuple[int, ...]:
     """A vector that stands for a 1x1 map stays a map."""
     own = (1, *w.graph.tensors[node.output].shape)
@@ -119,7 +114,7 @@ def _output_shape(w: _Writer, node: Node) -> tuple[int, ...]:
     return (1, 1, 1, own[-1]) if len(own) == 2 and len(of) == 4 else own
 
 
-def _conv(w: _Writer, node: Conv2d, types: dict[str, IntType]) -> None:
+def _conv(w: _Writer, node: Conv2d, types: Mapping[str, IntType]) -> None:
     x, x_type = w.names[node.inputs[0]], types[node.inputs[0]]
     kh, kw, _, outputs = node.weight.shape
     depthwise = is_depthwise(node)
@@ -137,18 +132,18 @@ def _conv(w: _Writer, node: Conv2d, types: dict[str, IntType]) -> None:
         weight[:, :, range(outputs), range(outputs)] = node.weight[:, :, 0]
     else:
         weight = node.weight
-    name = w.constant(f"{node.name}_weight", weight.reshape(-1, outputs), weight_type(node.weight))
+    name = w.constant(f"{node.name}_weight", weight.reshape(-1, outputs), weight_type(node))
     if depthwise:
         w.notes[name]["tensor_sparsity"] = str({"dw": {"kernel_shape": [kh, kw]}})
     w.add("MatMul", node.name, [x, name], node.output)
 
 
-def _dense(w: _Writer, node: Dense, types: dict[str, IntType]) -> None:
-    name = w.constant(f"{node.name}_weight", node.weight, weight_type(node.weight))
+def _dense(w: _Writer, node: Dense, types: Mapping[str, IntType]) -> None:
+    name = w.constant(f"{node.name}_weight", node.weight, weight_type(node))
     w.add("MatMul", node.name, [w.names[node.inputs[0]], name], node.output)
 
 
-def _threshold(w: _Writer, node: Threshold, types: dict[str, IntType]) -> None:
+def _threshold(w: _Writer, node: Threshold, types: Mapping[str, IntType]) -> None:
     t = node.thresholds
     x = types[node.inputs[0]]
     held = IntType.containing(min(int(t.min()), x.lo), max(int(t.max()), x.hi))
@@ -160,7 +155,7 @@ def _threshold(w: _Writer, node: Threshold, types: dict[str, IntType]) -> None:
     )  # fmt: skip
 
 
-def _linear(w: _Writer, node: Requantize, types: dict[str, IntType]) -> None:
+def _linear(w: _Writer, node: Requantize, types: Mapping[str, IntType]) -> None:
     x, addend = w.names[node.inputs[0]], node.addend
     product = (node.multiplier != 1).any() or not addend.any()
     if product and addend.any():
@@ -182,26 +177,26 @@ def _channelwise(w: _Writer, op: str, name: str, x: str, values: IntArray, outpu
     w.add(op, name, [x, w.constant(f"{name}_by", table, held)], output)
 
 
-def _add(w: _Writer, node: Add, types: dict[str, IntType]) -> None:
+def _add(w: _Writer, node: Add, types: Mapping[str, IntType]) -> None:
     w.add("Add", node.name, [w.names[n] for n in node.inputs], node.output)
 
 
-def _concat(w: _Writer, node: Concat, types: dict[str, IntType]) -> None:
+def _concat(w: _Writer, node: Concat, types: Mapping[str, IntType]) -> None:
     w.add("Concat", node.name, [w.names[n] for n in node.inputs], node.output, axis=len(w.shapes[node.output]) - 1)
 
 
-def _sum(w: _Writer, node: SumPool2d, types: dict[str, IntType]) -> None:
+def _sum(w: _Writer, node: SumPool2d, types: Mapping[str, IntType]) -> None:
     w.add("ReduceSum", node.name, [w.names[node.inputs[0]]], node.output, axes=[1, 2], keepdims=1)
 
 
-def _max(w: _Writer, node: MaxPool2d, types: dict[str, IntType]) -> None:
+def _max(w: _Writer, node: MaxPool2d, types: Mapping[str, IntType]) -> None:
     w.add(
         "MaxPoolNHWC", node.name, [w.names[node.inputs[0]]], node.output, QONNX, kernel_shape=list(node.kernel),
         strides=list(node.strides), pads=list(node.pads), ceil_mode=0,
     )  # fmt: skip
 
 
-def _resize(w: _Writer, node: ResizeNearest, types: dict[str, IntType]) -> None:
+def _resize(w: _Writer, node: ResizeNearest, types: Mapping[str, IntType]) -> None:
     x = w.names[node.inputs[0]]
     factor = len(node.rows) // w.shapes[x][1]
     scales = numpy_helper.from_array(np.asarray([1, factor, factor, 1], np.float32), f"{node.name}_scales")
@@ -213,8 +208,8 @@ def _resize(w: _Writer, node: ResizeNearest, types: dict[str, IntType]) -> None:
     )  # fmt: skip
 
 
-def _deform(w: _Writer, node: DeformConv2d, types: dict[str, IntType]) -> None:
-    weight = w.constant(f"{node.name}_weight", node.weight, weight_type(node.weight))
+def _deform(w: _Writer, node: DeformConv2d, types: Mapping[str, IntType]) -> None:
+    weight = w.constant(f"{node.name}_weight", node.weight, weight_type(node))
     x, offsets = (w.names[n] for n in node.inputs)
     reach = max(abs(v) for v in w.graph.tensors[node.inputs[1]].bounds)
     w.add(

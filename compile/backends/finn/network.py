@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bitwright.boards import Board
 from bitwright.compile.backends.finn import layers as hw
+from bitwright.compile.backends.finn.ends import first_form
 from bitwright.compile.backends.finn.finn_types import finn_types, is_depthwise, weight_type
-from bitwright.compile.backends.finn.model import first_form
+from bitwright.compile.backends.finn.thresholds import Stepped
 from bitwright.compile.ir import Graph, IntType
 from bitwright.compile.ir.ops import (
     Add,
@@ -30,7 +31,6 @@ from bitwright.compile.ir.ops import (
     SumPool2d,
     Threshold,
 )
-from bitwright.compile.ir.types import IntArray
 from bitwright.hw.hls.finn.bitwright_deform import Deform as Description
 
 
@@ -70,7 +70,7 @@ class Network:
 @dataclass
 class _Builder:
     graph: Graph
-    types: dict[str, IntType]
+    types: Mapping[str, IntType]
     narrow_only: bool
     layers: list[hw.Layer] = field(default_factory=list)
     #: Of every layer: the ONNX nodes that it is part of in the model, and after FINN's InferPool.
@@ -120,25 +120,25 @@ def _vectors(shape: tuple[int, ...]) -> int:
     return math.prod(shape[:-1])
 
 
-def _dense(b: _Builder, node: Dense | Conv2d, x: int | None, vectors: int, matrix: IntArray) -> int:
-    weight = weight_type(matrix)
+def _dense(b: _Builder, node: Dense | Conv2d, x: int | None, vectors: int) -> int:
+    weight = weight_type(node)
+    outputs = node.weight.shape[-1]
     x_type = b.types[node.inputs[0]]
-    narrow = int(matrix.min()) > weight.lo
+    narrow = node.weight_range[0] > weight.lo
     rtl = (
         weight.signed and 4 <= weight.bits <= 8 and 4 <= x_type.bits <= (9 if x_type.signed else 8)
         and (narrow or not b.narrow_only)
     )  # fmt: skip
     return b.add(
         hw.MatrixUnit, "MVAU_rtl" if rtl else "MVAU_hls", node, [x], x=x_type, y=b.types[node.output],
-        channels=matrix.shape[0], vectors=vectors, outputs=matrix.shape[1], weight=weight,
+        channels=node.weight.size // outputs, vectors=vectors, outputs=outputs, weight=weight,
     )  # fmt: skip
 
 
 def _conv(b: _Builder, node: Conv2d) -> int:
     name = node.inputs[0]
     t, at, (height, width, channels) = b.types[name], b.at[name], b.shapes[name]
-    kh, kw, _, outputs = node.weight.shape
-    top, left, bottom, right = node.pads
+    kh, kw = node.weight.shape[:2]
     out = b.shapes[node.output]
     depthwise = is_depthwise(node)
     if (kh, kw, *node.strides, *node.pads) != (1, 1, 1, 1, 0, 0, 0, 0):
@@ -155,9 +155,9 @@ def _conv(b: _Builder, node: Conv2d) -> int:
     if depthwise:
         return b.add(
             hw.DepthwiseUnit, "VVAU_hls", node, [at], x=t, y=b.types[node.output], channels=channels,
-            vectors=_vectors(out), taps=kh * kw, weight=weight_type(node.weight),
+            vectors=_vectors(out), taps=kh * kw, weight=weight_type(node),
         )  # fmt: skip
-    return _dense(b, node, at, _vectors(out), node.weight.reshape(-1, outputs))
+    return _dense(b, node, at, _vectors(out))
 
 
 def _padded(
@@ -171,12 +171,16 @@ def _padded(
 
 
 def _matmul(b: _Builder, node: Dense) -> int:
-    return _dense(b, node, b.at[node.inputs[0]], _vectors(b.shapes[node.output]), node.weight)
+    return _dense(b, node, b.at[node.inputs[0]], _vectors(b.shapes[node.output]))
 
 
-def _threshold(b: _Builder, node: Threshold) -> int:
+def _threshold(b: _Builder, node: Threshold | Stepped) -> int:
     x, shape = b.types[node.inputs[0]], b.shapes[node.output]
-    held = IntType.containing(min(x.lo, int(node.thresholds.min())), max(x.hi, int(node.thresholds.max())))
+    if isinstance(node, Stepped):
+        least, most = node.ends(b.graph.tensors[node.inputs[0]])
+    else:  # every row ascends
+        least, most = int(node.thresholds[:, 0].min()), int(node.thresholds[:, -1].max())
+    held = IntType.containing(min(x.lo, least), max(x.hi, most))
     return b.add(
         hw.Thresholding, "Thresholding_rtl", node, [b.at[node.inputs[0]]], x=x, y=node.itype, held=held,
         channels=shape[-1], vectors=_vectors(shape),
@@ -251,7 +255,7 @@ def _deform(b: _Builder, node: DeformConv2d) -> int:
         kernel=node.weight.shape[:2], strides=node.strides, dilations=node.dilations, pads=node.pads,
         groups=node.groups,
         offset_groups=node.offset_groups, reach=max(abs(v) for v in b.graph.tensors[offsets].bounds),
-        x=kind(b.types[x]), offset=kind(b.types[offsets]), weight=kind(weight_type(node.weight)),
+        x=kind(b.types[x]), offset=kind(b.types[offsets]), weight=kind(weight_type(node)),
         acc=kind(b.types[node.output]),
     )  # fmt: skip
     return b.add(
@@ -264,6 +268,7 @@ _LAYERS: dict[type[Node], Callable[[_Builder, Any], int]] = {
     Conv2d: _conv,
     Dense: _matmul,
     Threshold: _threshold,
+    Stepped: _threshold,
     Requantize: _linear,
     Add: _streams(hw.PerChannel, "AddStreams_hls"),
     SumPool2d: _streams(hw.GlobalSum, "GlobalAccPool_hls"),
@@ -274,22 +279,25 @@ _LAYERS: dict[type[Node], Callable[[_Builder, Any], int]] = {
 }
 
 
-def _with_forks(layers: list[hw.Layer]) -> list[hw.Layer]:
-    """Insert DuplicateStreams behind every layer that is read twice, as InferDuplicateStreamsLayer does."""
+def _with_forks(layers: list[hw.Layer], order: list[int]) -> tuple[list[hw.Layer], list[int]]:
+    """Insert DuplicateStreams behind every layer that is read twice, as InferDuplicateStreamsLayer does.
+
+    Returns:
+        the layers, with the new ones at the end, and the order with these.
+    """
     readers = Counter(i for layer in layers for i in layer.inputs)
-    moved: dict[int, int] = {}
-    result: list[hw.Layer] = []
+    forks = {k: len(layers) + n for n, k in enumerate(k for k in order if readers[k] > 1)}
+    found = list(layers)
     for k, layer in enumerate(layers):
-        result.append(replace(layer, inputs=tuple(moved[i] for i in layer.inputs)))
-        moved[k] = len(result) - 1
-        if readers[k] > 1:
-            channels, vectors = layer.written()
-            result.append(
-                hw.PerChannel(op="DuplicateStreams_hls", source=layer.source, inputs=(moved[k],), x=layer.y, y=layer.y,
-                              channels=channels, vectors=vectors)
-            )  # fmt: skip
-            moved[k] = len(result) - 1
-    return result
+        if any(i in forks for i in layer.inputs):
+            found[k] = replace(layer, inputs=tuple(forks.get(i, i) for i in layer.inputs))
+    for k in forks:
+        channels, vectors = layers[k].written()
+        found.append(
+            hw.PerChannel(op="DuplicateStreams_hls", source=layers[k].source, inputs=(k,), x=layers[k].y, y=layers[k].y,
+                          channels=channels, vectors=vectors)
+        )  # fmt: skip
+    return found, [m for k in order for m in ((k, forks[k]) if k in forks else (k,))]
 
 
 def _ordered(b: _Builder) -> Network:
@@ -299,14 +307,14 @@ def _ordered(b: _Builder) -> Network:
     depends on what the nodes were at each step: nodes of the model, then with poolings split into window and pooling,
     then hardware layers, at last with forks.
     """
-    layers = b.layers
-    for key in (0, 1, None):
-        groups = [b.parts[k][key] if key is not None else str(k) for k in range(len(layers))]
-        order = _by_depth(layers, groups)
-        layers = _permuted(layers, order)
-        b.parts = [b.parts[k] for k in order]
-    layers = _with_forks(layers)
-    layers = _permuted(layers, _by_depth(layers, [str(k) for k in range(len(layers))]))
+    each = range(len(b.layers))
+    order = list(each)
+    for groups in ([model for model, _ in b.parts], [split for _, split in b.parts], each):
+        order = _by_depth(b.layers, order, groups)
+    found, order = _with_forks(b.layers, order)
+    order = _by_depth(found, order, range(len(found)))
+    place = {k: n for n, k in enumerate(order)}
+    layers = [replace(found[k], inputs=tuple(place[i] for i in found[k].inputs)) for k in order]
     count: Counter[str] = Counter()
     names = []
     for layer in layers:
@@ -326,15 +334,11 @@ def _ordered(b: _Builder) -> Network:
     return Network(tuple(layers), tuple(names), reads, writes)
 
 
-def _by_depth(layers: list[hw.Layer], groups: list[str]) -> list[int]:
-    """The layers' indices, groups of them sorted by depth in the graph of groups; the sort is stable."""
-    depth: dict[str, int] = {}
-    for layer, group in zip(layers, groups, strict=True):
-        before = [depth[groups[i]] for i in layer.inputs if groups[i] != group]
+def _by_depth(layers: Sequence[hw.Layer], order: Sequence[int], groups: Sequence[Hashable]) -> list[int]:
+    """The order, groups of layers sorted by depth in the graph of groups; the sort is stable."""
+    depth: dict[Hashable, int] = {}
+    for k in order:
+        group = groups[k]
+        before = [depth[groups[i]] for i in layers[k].inputs if groups[i] != group]
         depth[group] = max(depth.get(group, 0), 1 + max(before, default=-1))
-    return sorted(range(len(layers)), key=lambda k: depth[groups[k]])
-
-
-def _permuted(layers: list[hw.Layer], order: list[int]) -> list[hw.Layer]:
-    place = {k: n for n, k in enumerate(order)}
-    return [replace(layers[k], inputs=tuple(place[i] for i in layers[k].inputs)) for k in order]
+    return sorted(order, key=lambda k: depth[groups[k]])

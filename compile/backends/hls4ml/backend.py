@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import math
 import re
 import shutil
@@ -18,7 +17,6 @@ from typing import Any
 
 from bitwright.boards import Board, load_board
 from bitwright.compile.backends.base import Project, Report, Transport, parse_options
-from bitwright.compile.backends.hls4ml.csim import write_driver
 from bitwright.compile.backends.hls4ml.lower import lower
 from bitwright.compile.backends.hls4ml.model import SUPPORTED, layer_list
 from bitwright.compile.backends.hls4ml.options import Hls4mlOptions, LayerOptions, check_layer_names
@@ -79,6 +77,8 @@ class Hls4mlBackend:
 
     def emit(self, graph: Graph, board: Board, options: Hls4mlOptions, folder: Path) -> Project:
         """Write the hls4ml project into ``folder``."""
+        from bitwright.compile.backends.hls4ml.csim import write_driver
+
         report = self.supports(graph, options)
         if not report.accepted:
             lines = "; ".join(f"{n} ({op}): {why}" for n, op, why in report.refused)
@@ -237,6 +237,8 @@ def _build(config: dict[str, Any], described: Any, graph: Graph) -> Any:
 
 def _quietly(call: Any) -> Any:
     """hls4ml prints as it works; keep the user's terminal for results."""
+    import logging
+
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -82,7 +82,8 @@ def _gates_second(graph: Graph) -> Graph:
             return node
         return replace(node, inputs=node.inputs[::-1], zero_points=node.zero_points[::-1])
 
-    return graph.rebuild(map(turned, graph.nodes))
+    nodes = [turned(n) for n in graph.nodes]
+    return graph if nodes == list(graph.nodes) else graph.rebuild(nodes)
 
 
 def _binary(graph: Graph) -> Graph:

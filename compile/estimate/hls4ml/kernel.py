@@ -33,6 +33,8 @@ LATENCY_FF = (1.08, 0.0, 8.8)
 LATENCY_LUT_ERROR, LATENCY_FF_ERROR = (0.55, 1.15), (0.28, 1.7)
 #: HLS may put a product of two operands of at most so many bits into LUTs instead of a DSP slice.
 FABRIC_BITS = 9
+#: Every other bit, pair, nibble; the lowest bit of every byte.
+_MASKS = (0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F, 0x0101010101010101)
 #: RAMB18: words and bits of its shapes.
 SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 
@@ -81,14 +83,19 @@ class Choice:
 
 
 def digits(weight: IntArray) -> IntArray:
-    """Non-zero digits of every weight in canonical signed-digit form (-1, 0, 1)."""
-    v = np.abs(np.asarray(weight, np.int64))
-    count = np.zeros_like(v)
-    while v.any():
-        odd = v & 1
-        count += odd
-        v = (v - np.where(odd == 1, np.where((v & 3) == 3, -1, 1), 0)) >> 1
-    return count
+    """Non-zero digits of every weight, |weight| <= 2**62, in canonical signed-digit form (-1, 0, 1).
+
+    That form of v has a non-zero digit where v and 3 * v differ (Prodinger, "On binary representations of integers with
+    digits -1, 0, 1", Integers 2000); the ones are counted in pairs, nibbles, bytes.
+    """
+    v = np.abs(np.asarray(weight, np.int64)).astype(np.uint64)
+    pairs, nibbles, octets, ones = (np.uint64(k) for k in _MASKS)
+    one, two, four = np.uint64(1), np.uint64(2), np.uint64(4)
+    v ^= v + (v << one)
+    v -= (v >> one) & pairs
+    v = (v & nibbles) + ((v >> two) & nibbles)
+    v = (v + (v >> four)) & octets
+    return np.asarray((v * ones) >> np.uint64(56), np.int64)
 
 
 def constant_products(weight: IntArray) -> tuple[int, int, int]:
@@ -100,11 +107,19 @@ def constant_products(weight: IntArray) -> tuple[int, int, int]:
     Args:
         weight: (inputs, outputs).
     """
-    n = digits(weight)
-    span = int(weight.max() - weight.min()) + 1 if weight.size else 1
-    keys = np.arange(weight.shape[0], dtype=np.int64)[:, None] * span + (weight - weight.min())
-    two, more = (int(np.unique(keys[mask]).size) for mask in (n == 2, n >= 3))
-    return int((n > 0).sum()), two, more
+    if not weight.size:
+        return 0, 0, 0
+    least, most = int(weight.min()), int(weight.max())
+    inputs, outputs = weight.shape
+    if most - least < 8 * outputs:  # few values: a table of those that each input meets
+        met = np.zeros((inputs, most - least + 1), np.bool_)
+        met.ravel()[(weight + (np.arange(inputs)[:, None] * met.shape[1] - least)).ravel()] = True
+        n, times = digits(np.arange(least, most + 1)), met.sum(axis=0)
+    else:
+        ordered = np.sort(weight, axis=1)
+        n, times = digits(ordered), np.ones(weight.shape, np.bool_)
+        np.not_equal(ordered[:, 1:], ordered[:, :-1], out=times[:, 1:])
+    return int(np.count_nonzero(weight)), int(times[n == 2].sum()), int(times[n >= 3].sum())
 
 
 def valid_reuse(kernel: Kernel) -> list[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bitwright.compile.backends.hls4ml.lower import is_depthwise, is_native_conv
-from bitwright.compile.backends.hls4ml.model import MIN_WEIGHT_BITS, holding
+from bitwright.compile.backends.hls4ml.model import MIN_WEIGHT_BITS, holding, signed_bits
 from bitwright.compile.estimate.hls4ml.kernel import (
     Choice,
     Kernel,
@@ -39,6 +39,7 @@ from bitwright.compile.ir.ops import (
     SumPool2d,
     Threshold,
 )
+from bitwright.compile.ir.ops.base import WeightedNode
 
 #: Our own layers have not been synthesized by anyone: their LUTs and flip-flops are worth this much.
 OWN_ERROR = (0.4, 2.0)
@@ -146,7 +147,7 @@ def _kernel(node: Node, xs: list[Tensor], y: Tensor, stream: bool) -> Kernel | N
         n_in, n_out = node.weight.shape
         products = constant_products(node.weight)
         sizes = (n_in, n_out, 1, 1, 0, 0, n_in)
-        return Kernel(*sizes, _weight_bits(node.weight), xs[0].itype.bits, y.itype.bits, False, stream, products)
+        return Kernel(*sizes, _weight_bits(node), xs[0].itype.bits, y.itype.bits, False, stream, products)
     if not is_native_conv(node):
         return None
     assert isinstance(node, Conv2d)
@@ -164,12 +165,12 @@ def _kernel(node: Node, xs: list[Tensor], y: Tensor, stream: bool) -> Kernel | N
     top, left, bottom, right = node.pads
     return Kernel(
         n_in, outputs, positions(y), _padded(node, x), x.shape[1] + left + right, kh - 1, x.channels,
-        _weight_bits(node.weight), x.itype.bits, y.itype.bits, depthwise, stream, products,
+        _weight_bits(node), x.itype.bits, y.itype.bits, depthwise, stream, products,
     )  # fmt: skip
 
 
-def _weight_bits(weight: Any) -> int:
-    return int(holding(weight, MIN_WEIGHT_BITS).bits)
+def _weight_bits(node: WeightedNode) -> int:
+    return max(signed_bits(*node.weight_range), MIN_WEIGHT_BITS)
 
 
 def _reach(node: Node, xs: list[Tensor], y: Tensor) -> tuple[int, int] | None:
@@ -289,7 +290,7 @@ def _window(node: Any, xs: list[Tensor], y: Tensor, lanes: int) -> tuple[Usage, 
     products = y.channels * kh * kw * (constant.shape[2] if constant is not None else 1)
     parallel = max(1, -(-products // interval))  # what has so long is shared
     usage = _logic((2 * parallel + y.channels) * y.itype.bits, (parallel + y.channels) * y.itype.bits)
-    dsp = parallel * slices(x.itype.bits, _weight_bits(constant)) if constant is not None else 0
+    dsp = parallel * slices(x.itype.bits, _weight_bits(node)) if constant is not None else 0
     return replace(usage, dsp=Span(0, dsp), bram18=Span(halves, 2 * halves)), cycles
 
 
@@ -297,7 +298,7 @@ def _transposed(node: ConvTranspose2d, xs: list[Tensor], y: Tensor, lanes: int) 
     x = xs[0]
     taps = node.weight.shape[0] * node.weight.shape[1] * x.channels // node.groups
     cycles = positions(x) + y.size * max(1, -(-taps // 2))
-    dsp = taps * slices(x.itype.bits, _weight_bits(node.weight))
+    dsp = taps * slices(x.itype.bits, _weight_bits(node))
     halves = block_halves(x.itype.bits, x.size)
     usage = _logic(taps * y.itype.bits, taps * y.itype.bits)
     return replace(usage, dsp=Span(0, dsp), bram18=Span(halves, 2 * halves)), cycles

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -85,6 +86,34 @@ class Node:
     def cost(self, xs: Sequence[Tensor], y: Tensor) -> Cost:
         """Cost rule."""
         raise NotImplementedError(f"{self.op}: cost")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WeightedNode(Node):
+    """Base of the operators that multiply with stored weights.
+
+    Attributes:
+        weight: int64, weight zero point already subtracted; each operator says which axes.
+    """
+
+    weight: IntArray
+
+    @cached_property
+    def weight_range(self) -> tuple[int, int]:
+        """The smallest and the largest weight: there can be millions, which never change."""
+        return int(self.weight.min()), int(self.weight.max())
+
+    @cached_property
+    def weight_sums(self) -> tuple[IntArray, IntArray]:
+        """Sums of the positive and of the negative weights, int64 by the last axis."""
+        flat = self.weight.reshape(-1, self.weight.shape[-1])
+        positive = np.maximum(flat, 0).sum(axis=0)
+        return positive, flat.sum(axis=0) - positive
+
+    @property
+    def weight_width(self) -> int:
+        """Bits of the narrowest type that holds all the weights."""
+        return IntType.containing(*self.weight_range).bits
 
 
 _N = TypeVar("_N", bound=Node)

@@ -13,18 +13,17 @@ import numpy as np
 from bitwright.compile.ir.ops.base import (
     Cost,
     Inferred,
-    Node,
     ShapeError,
+    WeightedNode,
     per_channel,
     register,
-    weight_width,
 )
 from bitwright.compile.ir.types import IntArray, Tensor
 
 
 @register
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Conv2d(Node):
+class Conv2d(WeightedNode):
     """Convolution of x - zero_point with weight.
 
     acc[h, w, o] = sum over (i, j, c) of weight[i, j, c, o] * (x[h*sh + i*dh - pt, w*sw + j*dw - pl, c'] - zero_point).
@@ -39,7 +38,6 @@ class Conv2d(Node):
         pads: (top, left, bottom, right).
     """
 
-    weight: IntArray
     zero_point: int = 0
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -82,7 +80,7 @@ class Conv2d(Node):
         return Cost(
             macs=y.size * kh * kw * per_group,
             weights=self.weight.size,
-            weight_bits=self.weight.size * weight_width(self.weight),
+            weight_bits=self.weight.size * self.weight_width,
         )
 
 
@@ -129,5 +127,12 @@ def accumulator_bounds(
     of_output = np.arange(outputs) // (outputs // groups)
     if groups > 1:
         lo, hi = lo[of_output], hi[of_output]
-    a, b = w * lo.T[None], w * hi.T[None]
-    return np.minimum(a, b).sum(axis=(0, 1)), np.maximum(a, b).sum(axis=(0, 1))
+    # min and max of w * lo and w * hi are (w * (hi + lo) -+ abs(w) * (hi - lo)) / 2
+    middle, reach = _summed(w, (hi + lo).T), _summed(abs(w), (hi - lo).T)
+    return (middle - reach) >> 1, (middle + reach) >> 1
+
+
+def _summed(w: IntArray, x: IntArray) -> IntArray:
+    """Sum over taps and input channels of w (taps, C / groups, O) times x (C / groups, 1 or O)."""
+    taps = w.sum(axis=0) if len(w) > 1 else w[0]
+    return np.asarray(x[:, 0] @ taps if x.shape[1] == 1 else (x * taps).sum(axis=0))

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitwright.compile.ir.ops.base import Cost, Inferred, Node, ShapeError, register, weight_width
+from bitwright.compile.ir.ops.base import Cost, Inferred, ShapeError, WeightedNode, register
 from bitwright.compile.ir.ops.conv2d import accumulator_bounds
 from bitwright.compile.ir.types import IntArray, Tensor
 
 
 @register
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ConvTranspose2d(Node):
+class ConvTranspose2d(WeightedNode):
     """Every input value is spread over a window of the output (ONNX ConvTranspose).
 
     acc[h*sh + i*dh - pt, w*sw + j*dw - pl, o] += weight[i, j, c, o'] * (x[h, w, c] - zero_point)
@@ -29,7 +29,6 @@ class ConvTranspose2d(Node):
         pads: (top, left, bottom, right), cut off the full result.
     """
 
-    weight: IntArray
     zero_point: int = 0
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -88,5 +87,5 @@ class ConvTranspose2d(Node):
         return Cost(
             macs=xs[0].size * kh * kw * per_group,
             weights=self.weight.size,
-            weight_bits=self.weight.size * weight_width(self.weight),
+            weight_bits=self.weight.size * self.weight_width,
         )

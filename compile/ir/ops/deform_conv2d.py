@@ -11,14 +11,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from bitwright.compile.ir.ops.base import Cost, Inferred, Node, ShapeError, register, weight_width
+from bitwright.compile.ir.ops.base import Cost, Inferred, ShapeError, WeightedNode, register
 from bitwright.compile.ir.ops.conv2d import accumulator_bounds, conv_length
 from bitwright.compile.ir.types import IntArray, Tensor
 
 
 @register
 @dataclass(frozen=True, eq=False, kw_only=True)
-class DeformConv2d(Node):
+class DeformConv2d(WeightedNode):
     """ONNX DeformConv (opset 19) for integer offsets; reads x and the offsets.
 
     acc[h, w, o] = sum over (i, j, c) of weight[i, j, c, o]
@@ -34,7 +34,6 @@ class DeformConv2d(Node):
         offset_groups: channels are divided into as many parts that share offsets.
     """
 
-    weight: IntArray
     zero_point: int = 0
     strides: tuple[int, int] = (1, 1)
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -90,5 +89,5 @@ class DeformConv2d(Node):
         return Cost(
             macs=y.size * kh * kw * per_group,
             weights=self.weight.size,
-            weight_bits=self.weight.size * weight_width(self.weight),
+            weight_bits=self.weight.size * self.weight_width,
         )

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bitwright.compile.ir.ops.base import Cost, Inferred, Node, ShapeError, register, weight_width
+from bitwright.compile.ir.ops.base import Cost, Inferred, ShapeError, WeightedNode, register
 from bitwright.compile.ir.ops.conv2d import accumulator_bounds
 from bitwright.compile.ir.types import IntArray, Tensor
 
 
 @register
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Dense(Node):
+class Dense(WeightedNode):
     """acc[..., o] = sum over i of weight[i, o] * (x[..., i] - zero_point).
 
     Attributes:
@@ -25,7 +25,6 @@ class Dense(Node):
         zero_point: of x.
     """
 
-    weight: IntArray
     zero_point: int = 0
 
     def infer(self, *xs: Tensor) -> Inferred:
@@ -42,5 +41,5 @@ class Dense(Node):
         return Cost(
             macs=y.size * self.weight.shape[0],
             weights=self.weight.size,
-            weight_bits=self.weight.size * weight_width(self.weight),
+            weight_bits=self.weight.size * self.weight_width,
         )
