@@ -82,7 +82,8 @@ def integer_weights(const: Const, out_axis: int | None) -> tuple[IntArray, NDArr
         fractions.
     """
     if const.q is not None and const.scale is not None and const.zero is not None:
-        q = const.q - whole(fractions(const.zero), "the weight zero point")
+        zero = whole(fractions(const.zero), "the weight zero point")
+        q = const.q - zero if zero.any() else const.q
         scale = const.scale
         varied = [k for k in range(scale.ndim) if scale.shape[k] > 1 and not np.all(scale == scale.take([0], axis=k))]
         if not varied:

@@ -132,15 +132,14 @@ def _quant_const(
         raise Refuse(f"the constant that it quantizes must be finite floats, it is {x.data.dtype}")
     s, z = np.asarray(scale.data, x.data.dtype), np.asarray(zero.data, x.data.dtype)
 
-    def integers(data: NDArray[Any], s: NDArray[Any], z: NDArray[Any]) -> NDArray[Any]:
-        y = data / s + z
+    def integers(kind: Any) -> NDArray[Any]:
+        y = np.asarray(x.data.astype(kind, copy=False) / s.astype(kind) + z.astype(kind))
         if bits == 1 and signed:
-            return np.where(y >= 0, 1.0, -1.0)
-        return NP_ROUND[rounding](np.clip(y, *integer_range(bits, signed, narrow)))
+            return np.where(y >= 0, kind(1), kind(-1))
+        return NP_ROUND[rounding](np.clip(y, *integer_range(bits, signed, narrow), out=y))
 
-    q = np.broadcast_to(integers(x.data, s, z), x.shape)
-    wide = integers(x.data.astype(np.float64), s.astype(np.float64), z.astype(np.float64))
-    ties = int((q != wide).sum())
+    q = np.broadcast_to(integers(x.data.dtype.type), x.shape)
+    ties = int(np.count_nonzero(q != integers(np.float64)))
     if ties:
         call.emitter.notes.append(
             f"{call.name}: {ties} of {q.size} constants lie within float32 rounding of a tie; "
@@ -148,8 +147,8 @@ def _quant_const(
         )
     rank = x.data.ndim
     s_full, z_full = (f.reshape((1,) * (rank - f.ndim) + f.shape) for f in (scale.data, zero.data))
-    data = ((q - z) * s).astype(x.data.dtype)
-    return Const(data, x.elem, q.astype(np.int64), s_full, z_full)
+    data = np.asarray(q - z if z.any() else q)
+    return Const(data * s, x.elem, q.astype(np.int64), s_full, z_full)
 
 
 @handles("BipolarQuant", domain="qonnx")
