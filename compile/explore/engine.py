@@ -221,11 +221,11 @@ def least_work(graph: Graph, config: EngineConfig) -> tuple[int, int]:
         stored = network.stored[layer.output]
         positions = stored.shape[0] * stored.shape[1]
         if isinstance(p, ArrayLayer):
-            array += p.subs * p.weights.shape[1] * positions
-            beats += (p.weights.nbytes + p.constants.nbytes) // LANES
+            array += p.subs * p.steps * positions
+            beats += p.beats
         else:
             # Upsampling by taps has positions with fewer taps than it has weights for.
-            channels += len(p.words) * positions * (1 if layer.kind == "up" else max(p.weights.shape[1], 1))
+            channels += len(p.words) * positions * (1 if layer.kind == "up" else max(p.steps, 1))
     return max(array, channels, beats, 1), beats * LANES
 
 

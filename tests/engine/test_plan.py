@@ -5,19 +5,26 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bitwright.compile.backends.engine.compiler import SLACKS, lower
-from bitwright.compile.backends.engine.emit import Emitter, Rehearsal
-from bitwright.compile.backends.engine.memory import MODES, OutOfMemory, Tracker
+from bitwright.compile.backends.engine.emit import Emitter
+from bitwright.compile.backends.engine.layers import Network
+from bitwright.compile.backends.engine.memory import MODES, Allocator, OutOfMemory, Ring, Tracker
+from bitwright.compile.backends.engine.order import Packed, overlapped
 from bitwright.compile.backends.engine.plan import LONGEST, Plan, Planner
+from bitwright.compile.backends.engine.rehearse import Rehearsal
+from bitwright.compile.ir.ops import Add, Conv2d
+from bitwright.compile.ir.types import Tensor
 from bitwright.errors import BackendError
 from bitwright.hw.config import CONFIGS
 from bitwright.hw.isa import UNITS
-from tests.engine.nets import random_graph
+from tests.engine.nets import RandomNet, random_graph
 
 TINY = CONFIGS["tiny"]
 
@@ -42,9 +49,9 @@ def exhaustive(planner: Planner, resident: frozenset[str]) -> tuple[float, list[
         for stop in range(first + 1, min(first + LONGEST, count) + 1) if here else ():
             found = planner._segment(first, stop, resident)
             there = best[stop]
-            if here and found and (there is None or here[0] + found[0] < there[0]):
-                best[stop] = (here[0] + found[0], [*here[1], (first, stop)])
-            if found and stop == first + 1 and len(found[1].stripes) == 1 and planner._whole(first, resident):
+            if here and found and (there is None or here[0] + found.cost < there[0]):
+                best[stop] = (here[0] + found.cost, [*here[1], (first, stop)])
+            if found and stop == first + 1 and found.count == 1 and planner._whole(first, resident):
                 break
     return best[count]
 
@@ -92,7 +99,7 @@ def test_spilled_tensors_lie_in_the_order_of_the_layers(planners: list[Planner])
         alone = [planner._segment(k, k + 1, frozenset()) for k in range(len(planner.facts))]
         if None in alone:
             continue
-        segments = [found[1] for found in alone if found]
+        segments = [found.segment() for found in alone if found]
         plan = Plan(segments, frozenset(), frozenset(planner.made), 0.0, [f.reads for f in planner.facts])
         emitter = Rehearsal(planner.network, TINY, plan, planner.packed, mode="compact")
         try:
@@ -112,21 +119,98 @@ def test_waits_are_those_of_every_place(data: st.DataObject) -> None:
     size = 40
     tracker = Tracker(size)
     read, written = np.zeros((2, len(UNITS), size), np.int64)
-    spans = st.lists(st.tuples(st.integers(0, size), st.integers(0, size)).map(sorted).map(tuple), max_size=5)
+    spans = st.lists(
+        st.tuples(st.integers(0, size), st.integers(0, size)).map(sorted).map(tuple), min_size=1, max_size=5
+    )
     for number in range(1, 12):
         unit, places = data.draw(st.integers(0, len(UNITS) - 1)), data.draw(spans)
-        taken = np.zeros(size, bool)
+        reads = data.draw(st.booleans())
+        want = np.zeros((len(places), len(UNITS)), np.int64)
+        for row, (lo, hi) in zip(want, places, strict=True):
+            row[:] = written[:, lo:hi].max(axis=1, initial=0)
+            if not reads:
+                row[:] = np.maximum(row, read[:, lo:hi].max(axis=1, initial=0))
+                row[unit] = 0
+        before = tracker.before_read(places) if reads else tracker.before_write(unit, places)
+        assert before.tolist() == want.tolist()
+        (tracker.on_read if reads else tracker.on_write)(unit, [number] * len(places), places)
         for lo, hi in places:
-            taken[lo:hi] = True
-        want = written[:, taken].max(axis=1, initial=0)
-        if data.draw(st.booleans()):
-            assert tracker.on_read(unit, number, places) == want.tolist()
-            read[unit, taken] = number
+            (read if reads else written)[unit, lo:hi] = number
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9), st.booleans()), max_size=60), st.sampled_from((1, 4)))
+def test_a_ring_knows_what_it_holds_and_who_read_it(uses: list[tuple[int, int, bool]], align: int) -> None:
+    """Against the key and the reader of every single entry."""
+    ring = Ring(20, align=align)
+    keys: list[object] = [None] * 20
+    readers, at = [0] * 20, 0
+    for number, (key, size, reads) in enumerate(uses, 1):
+        held = ring.held.get((key, size))
+        assert (held is not None) == ((key, size) in keys)
+        if held is None:
+            at = -(-at // align) * align
+            at = 0 if at + size > 20 else at
+            held, last = ring.take((key, size), size, number)
+            assert (held.start, held.load, last) == (at, number, max(readers[at : at + size]))
+            for gone in set(keys[at : at + size]) - {None}:
+                keys = [None if k == gone else k for k in keys]
+            keys[at : at + size] = [(key, size)] * size
+            at += size
+        assert keys[held.start : held.stop] == [(key, size)] * size == [k for k in keys if k == (key, size)]
+        if reads:
+            ring.read[held.start : held.stop] = readers[held.start : held.stop] = [number] * size
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(1, 700), min_size=1, max_size=80), st.randoms(), st.sampled_from(MODES))
+def test_places_do_not_overlap_and_come_back(sizes: list[int], random: Random, mode: str) -> None:
+    memory, taken = Allocator(TINY, mode), {}
+    for words in sizes:
+        prefer = frozenset(random.sample(range(4), 2))
+        try:
+            address = memory.take(words, prefer)
+        except OutOfMemory:
+            assert all(hi - lo < words for spans in memory.free for lo, hi in spans)
         else:
-            want = np.maximum(want, read[:, taken].max(axis=1, initial=0))
-            want[unit] = 0
-            assert tracker.on_write(unit, number, places) == want.tolist()
-            written[unit, taken] = number
+            assert all(address + words <= a or a + w <= address for a, w in taken.items())
+            assert address >> 11 == (address + words - 1) >> 11, "within a block"
+            taken[address] = words
+        if taken and random.random() < 0.4:
+            address = random.choice(sorted(taken))
+            memory.give(address, taken.pop(address))
+        assert memory.room == [sum(hi - lo for lo, hi in spans) for spans in memory.free]
+        assert sum(memory.room) + sum(taken.values()) == 4 * TINY.block_words
+    for address, words in taken.items():
+        memory.give(address, words)
+    assert memory.free == [[(0, TINY.block_words)]] * 4
+
+
+def two_layers_of_the_depthwise_unit(branch: bool) -> tuple[Network, Packed, list[tuple[str, str, str]]]:
+    """One after the other; with a branch, their result is added to that of a layer of the array."""
+    net = RandomNet(np.random.default_rng(1))
+
+    def conv(x: Tensor, *shape: int) -> Tensor:
+        pads, groups = (shape[0] // 2,) * 4, x.channels if shape[2] == 1 else 1
+        return net.requant(net.b.add(Conv2d, "c", x.name, weight=net.weights(*shape), groups=groups, pads=pads))
+
+    start = conv(net.x, 1, 1, net.x.channels, 16)
+    last = conv(conv(start, 3, 3, 1, 16), 3, 3, 1, 16)
+    if branch:
+        names = last.name, conv(start, 1, 1, 16, 16).name
+        last = net.requant(net.b.add(Add, "a", *names, multipliers=np.ones((2, 1), np.int64)), half_even=False, bits=1)
+    net.maps.append(last)
+    return lower(net.finish(), TINY)
+
+
+def test_an_order_that_is_the_models_is_not_tried_twice() -> None:
+    network, packed, _ = two_layers_of_the_depthwise_unit(False)
+    assert len(network.layers) >= 3 and overlapped(network, packed) is None
+    network, packed, _ = two_layers_of_the_depthwise_unit(True)
+    assert [x.kind for x in network.layers][:4] == ["pw", "conv", "conv", "pw"]
+    found = overlapped(network, packed)
+    assert found is not None
+    assert [x.kind for x in found[0].layers][:4] == ["pw", "conv", "pw", "conv"]  # the array does not wait
 
 
 def test_a_plan_that_does_not_fit_names_the_layer() -> None:

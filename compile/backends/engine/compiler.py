@@ -62,13 +62,13 @@ def lower(
 
 
 def _check_memories(p: ArrayLayer | ChannelLayer, config: EngineConfig) -> None:
-    if isinstance(p, ArrayLayer) and p.whole * p.weights.shape[1] > config.weight_depth:
+    if isinstance(p, ArrayLayer) and p.whole * p.steps > config.weight_depth:
         raise Refused(
-            f"its least part needs {p.whole * p.weights.shape[1]} words of weights, configuration {config.name} holds "
+            f"its least part needs {p.whole * p.steps} words of weights, configuration {config.name} holds "
             f"{config.weight_depth}; take a larger one"
         )
-    if isinstance(p, ChannelLayer) and p.weights.shape[1] > config.dw_weight_depth:
-        raise Refused(f"a window needs {p.weights.shape[1]} words of weights, there are {config.dw_weight_depth}")
+    if isinstance(p, ChannelLayer) and p.steps > config.dw_weight_depth:
+        raise Refused(f"a window needs {p.steps} words of weights, there are {config.dw_weight_depth}")
     if len(p.words) > 255:
         raise Refused(f"it reads {len(p.words)} planes of 16 channels, an instruction takes 255")
 
@@ -85,17 +85,17 @@ def compile_graph(graph: Graph, config: EngineConfig, *, dump: bool = False) -> 
     if refused:
         lines = "".join(f"\n  {node} ({op}): {reason}" for node, op, reason in refused)
         raise BackendError(f"the engine refuses {len(refused)} nodes of {graph.name}:{lines}")
-    candidates: list[tuple[int, int, Compiled]] = []
-    for layers, constants in ((network, packed), overlapped(network, packed)):
-        found = _fit(graph, layers, constants, config, dump)
-        if found is not None:
-            candidates.append((time_program(found.program, config).cycles, len(candidates), found))
-    if not candidates:
+    orders = [(network, packed), overlapped(network, packed)]
+    candidates = [_fit(graph, *order, config, dump) for order in orders if order is not None]
+    found = [candidate for candidate in candidates if candidate is not None]
+    if not found:
         raise BackendError(
             f"{graph.name}: its tensors do not fit the activation memory of configuration {config.name}; take a larger "
             "one"
         )
-    return min(candidates)[2]
+    if len(found) == 1:
+        return found[0]
+    return min(found, key=lambda compiled: time_program(compiled.program, config).cycles)
 
 
 def _fit(graph: Graph, network: Network, packed: Packed, config: EngineConfig, dump: bool) -> Compiled | None:

@@ -27,7 +27,7 @@ _NAMES = {"max": "max pooling", "square": "deformable convolution", "free": "def
 def expand(network: Network) -> list[tuple[str, str, str]]:
     """Give every channelwise layer of the network to the array; returns what cannot be, as (layer, kind, reason)."""
     refused = []
-    outputs = {name for views in network.outputs.values() for v in views for name, _ in v.refs}
+    outputs = {name for views in network.outputs.values() for v in views for name in v.names}
     for layer in list(network.layers):
         if layer.on_array:
             continue

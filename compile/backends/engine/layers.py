@@ -9,7 +9,9 @@ through which layers read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -57,28 +59,70 @@ class Stored:
     fold: Fold | None = None
 
 
-@dataclass(frozen=True)
+Ref = tuple[str, int]
+
+
+@dataclass(frozen=True, eq=False)
 class View:
     """Channels picked from stored tensors, upsampled by 2**up (nearest).
 
     Attributes:
         shape: (H, W, C) after upsampling.
-        refs: (name of a stored tensor, channel) of every channel.
+        names: the stored tensors, in order of first use.
+        source, channel: int64 (C,), every channel is a channel of names[source].
         up: (vertical, horizontal) exponent.
     """
 
     shape: tuple[int, int, int]
-    refs: tuple[tuple[str, int], ...]
+    names: tuple[str, ...]
+    source: IntArray
+    channel: IntArray
     up: tuple[int, int] = (0, 0)
 
-    def take(self, channels: list[int]) -> View:
-        """Some of the channels."""
-        return View((*self.shape[:2], len(channels)), tuple(self.refs[c] for c in channels), self.up)
+    @staticmethod
+    def whole(name: str, shape: tuple[int, int, int]) -> View:
+        """All of one stored tensor."""
+        return View(shape, (name,), np.zeros(shape[2], np.int64), np.arange(shape[2]))
 
-    @property
+    @staticmethod
+    def of(shape: tuple[int, int, int], refs: Sequence[Ref], up: tuple[int, int]) -> View:
+        """From (name of a stored tensor, channel) of every channel."""
+        index: dict[str, int] = {}
+        source = np.array([index.setdefault(name, len(index)) for name, _ in refs], np.int64)
+        return View(shape, tuple(index), source, np.array([c for _, c in refs], np.int64), up)
+
+    @staticmethod
+    def joined(views: Sequence[View]) -> View:
+        """The channels of views of one size, one after the other."""
+        names = {n: i for i, n in enumerate(dict.fromkeys(n for v in views for n in v.names))}
+        source = np.concatenate([np.array([names[n] for n in v.names], np.int64)[v.source] for v in views])
+        channel = np.concatenate([v.channel for v in views])
+        return View((*views[0].shape[:2], len(channel)), tuple(names), source, channel, views[0].up)
+
+    @cached_property
+    def refs(self) -> tuple[Ref, ...]:
+        """(name of a stored tensor, channel) of every channel."""
+        return tuple((self.names[k], c) for k, c in zip(self.source.tolist(), self.channel.tolist(), strict=True))
+
+    def take(self, channels: Sequence[int] | IntArray) -> View:
+        """Some of the channels."""
+        taken = np.asarray(channels, np.int64)
+        source, names = self.source[taken], self.names
+        if len(names) > 1:
+            used, first, source = np.unique(source, return_index=True, return_inverse=True)
+            order = np.argsort(first)
+            names, source = tuple(names[k] for k in used[order].tolist()), np.argsort(order)[source]
+        return View((*self.shape[:2], len(taken)), names, source, self.channel[taken], self.up)
+
+    def resized(self, shape: tuple[int, int, int], up: tuple[int, int]) -> View:
+        """The same channels of another size."""
+        return replace(self, shape=shape, up=up)
+
+    @cached_property
     def injective(self) -> bool:
         """No channel occurs twice."""
-        return len(set(self.refs)) == len(self.refs)
+        places = self.source * (int(self.channel.max(initial=0)) + 1) + self.channel
+        return bool(np.bincount(places).max(initial=0) < 2)
 
 
 @dataclass(frozen=True)
@@ -113,6 +157,7 @@ class Layer:
         signed: how input bytes are read; operand_signed: those of the second operand or of the offsets.
         reach: largest magnitude of an offset. nodes: names of the IR nodes that it stands for.
         taps: rows and columns of 'up', as in the IR. argmax: it writes the label of the greatest channel.
+        weight_range: the smallest and the largest weight, where they are known.
     """
 
     name: str
@@ -133,6 +178,7 @@ class Layer:
     nodes: tuple[str, ...] = ()
     taps: tuple[IntArray, IntArray] | None = None
     argmax: bool = False
+    weight_range: tuple[int, int] | None = None
 
     def reads(self) -> list[View]:
         """Every view that it reads."""
@@ -140,19 +186,30 @@ class Layer:
 
     def rows(self, view: View, first: int, stop: int) -> tuple[int, int]:
         """Stored rows of one of its views that rows first .. stop - 1 of the output need."""
-        if view is not self.inputs[0]:  # summands and offsets lie at the position of the output
-            lo, hi = first, stop
-        elif self.taps is not None:
-            used = np.flatnonzero(self.taps[0][first:stop].any(axis=0))
-            lo, hi = int(used[0]), int(used[-1]) + 1
-        else:
-            lo = first * self.strides[0] - self.pads[0] - self.reach
-            hi = (stop - 1) * self.strides[0] - self.pads[0] + (self.kernel[0] - 1) * self.dilations[0] + 1 + self.reach
-        lo, hi = max(lo, 0), min(hi, view.shape[0])
-        if hi <= lo:  # the window lies in the padding: any row will do
-            lo = min(max(lo, 0), view.shape[0] - 1)
-            hi = lo + 1
-        return lo >> view.up[0], ((hi - 1) >> view.up[0]) + 1
+        return self.window(view)(first, stop)
+
+    def window(self, view: View) -> Callable[[int, int], tuple[int, int]]:
+        """`rows` of one of its views, for many calls."""
+        height, up = view.shape[0], view.up[0]
+        stride, before, after, taps = 1, 0, 0, None
+        if view is self.inputs[0]:  # summands and offsets lie at the position of the output
+            stride, taps = self.strides[0], None if self.taps is None else self.taps[0]
+            before = self.pads[0] + self.reach
+            after = (self.kernel[0] - 1) * self.dilations[0] + 1 + self.reach - self.pads[0] - stride
+
+        def rows(first: int, stop: int) -> tuple[int, int]:
+            if taps is not None:
+                used = np.flatnonzero(taps[first:stop].any(axis=0))
+                lo, hi = int(used[0]), int(used[-1]) + 1
+            else:
+                lo, hi = first * stride - before, stop * stride + after
+            lo, hi = max(lo, 0), min(hi, height)
+            if hi <= lo:  # the window lies in the padding: any row will do
+                lo = min(lo, height - 1)
+                hi = lo + 1
+            return lo >> up, ((hi - 1) >> up) + 1
+
+        return rows
 
     @property
     def on_array(self) -> bool:

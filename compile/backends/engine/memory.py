@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Hashable, Iterable, Sequence
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,50 +20,55 @@ Span = tuple[int, int]
 
 
 class Tracker:
-    """For every place of a memory, the number of the last instruction of each unit that wrote and that read it.
+    """For every place of a memory, the number of the last instruction of each unit that wrote and that used it.
 
-    A reader must wait for the last writers; a writer for the last readers and writers. A unit issues its accesses in
-    the order of its instructions, so only a read after a write waits for the unit itself.
+    A reader must wait for the last writers; a writer for all that used it. A unit issues its accesses in the order of
+    its instructions, so only a read after a write waits for the unit itself.
     """
 
     def __init__(self, size: int) -> None:
-        # (written and read by unit, place); one place more than there is: see `_latest`.
-        self.both = np.zeros((2 * len(UNITS), size + 1), np.int32)
-        self.written, self.read = self.both[: len(UNITS)], self.both[len(UNITS) :]
+        # (unit, place); one place more than there is: see `_latest`.
+        self.written, self.used = (np.zeros((len(UNITS), size + 1), np.int32) for _ in range(2))
 
-    def on_read(self, unit: int, number: int, spans: Sequence[Span]) -> list[int]:
-        """Counts that every unit must have reached before instruction ``number`` of ``unit`` reads the spans."""
-        waits = _latest(spans, self.written)
-        for lo, hi in spans:
-            self.read[unit, lo:hi] = number
-        return waits
+    def before_read(self, spans: Sequence[Span]) -> NDArray[np.int32]:
+        """Counts that every unit must have reached before each of the spans is read: int32 (spans, units)."""
+        return _latest(spans, self.written)
 
-    def on_write(self, unit: int, number: int, spans: Sequence[Span]) -> list[int]:
-        """The same for a write."""
-        latest = _latest(spans, self.both)
-        waits = [max(pair) for pair in zip(latest[: len(UNITS)], latest[len(UNITS) :], strict=True)]
-        for lo, hi in spans:
-            self.written[unit, lo:hi] = number
-        waits[unit] = 0
-        return waits
+    def before_write(self, unit: int, spans: Sequence[Span]) -> NDArray[np.int32]:
+        """The same before ``unit`` writes them."""
+        latest = _latest(spans, self.used)
+        latest[:, unit] = 0
+        return latest
+
+    def on_read(self, unit: int, numbers: Iterable[int], spans: Iterable[Span]) -> None:
+        """Instructions of ``unit`` by number, one a span, read the spans."""
+        used = self.used[unit]
+        for number, (lo, hi) in zip(numbers, spans, strict=True):
+            used[lo:hi] = number
+
+    def on_write(self, unit: int, numbers: Iterable[int], spans: Iterable[Span]) -> None:
+        """They write them."""
+        written, used = self.written[unit], self.used[unit]
+        for number, (lo, hi) in zip(numbers, spans, strict=True):
+            written[lo:hi] = used[lo:hi] = number
 
 
-def _latest(spans: Sequence[Span], table: NDArray[np.int32]) -> list[int]:
-    """The greatest number in every row of (rows, places) within the spans, 0 where they are empty."""
+def _latest(spans: Sequence[Span], table: NDArray[np.int32]) -> NDArray[np.int32]:
+    """The greatest number in every row of (rows, places) for every span, (spans, rows); 0 where it is empty."""
+    latest = np.zeros((len(spans), len(table)), np.int32)
     if len(spans) == 1:
         ((lo, hi),) = spans
-        latest: list[int] = table[:, lo:hi].max(axis=1, initial=0).tolist()
+        latest[0] = table[:, lo:hi].max(axis=1, initial=0)
         return latest
     # From the last place down, reduceat takes single places between the spans.
-    edges = [edge for lo, hi in sorted(spans, reverse=True) if lo < hi for edge in (lo, hi)]
-    if not edges:
-        return [0] * len(table)
-    latest = np.maximum.reduceat(table, edges, axis=1)[:, ::2].max(axis=1).tolist()
+    order = sorted((k for k, (lo, hi) in enumerate(spans) if lo < hi), key=spans.__getitem__, reverse=True)
+    if order:
+        edges = [edge for k in order for edge in spans[k]]
+        latest[order] = np.maximum.reduceat(table, edges, axis=1)[:, ::2].T
     return latest
 
 
-@dataclass(frozen=True)
-class Buffer:
+class Buffer(NamedTuple):
     """Rows first .. first + rows - 1 of one plane in the activation memory.
 
     Attributes:
@@ -105,68 +112,82 @@ class Allocator:
         self.config = config
         self.mode = mode
         self.free: list[list[Span]] = [[(0, config.block_words)] for _ in range(BLOCKS)]
+        self.room = [config.block_words] * BLOCKS  # free words
         self.cursor = [0] * BLOCKS
-
-    def room(self, block: int) -> int:
-        """Free words of a block."""
-        return sum(hi - lo for lo, hi in self.free[block])
 
     def take(self, words: int, prefer: frozenset[int] = frozenset()) -> int:
         """Address of ``words`` consecutive words, if possible in the blocks to prefer. Raises OutOfMemory."""
-        tight = self.mode in ("dense", "compact")
-        if self.mode == "compact":
-            prefer = frozenset()
-        for block in sorted(range(BLOCKS), key=lambda b: (b not in prefer, self.room(b) * (1 if tight else -1))):
-            spans = self.free[block]
-            start = self.cursor[block] if self.mode == "rotate" else 0
-            order = sorted(range(len(spans)), key=lambda i: (spans[i][1] - words < start, i))
-            for i in order:
-                lo, hi = spans[i]
-                if hi - lo < words:
-                    continue
-                at = max(lo, start) if lo < start and hi - max(lo, start) >= words else lo
-                rest = [s for s in ((lo, at), (at + words, hi)) if s[1] > s[0]]
-                spans[i : i + 1] = rest
-                self.cursor[block] = at + words
-                return self.config.block_base(block) + at
+        every = range(BLOCKS)
+        groups = [every] if self.mode == "compact" else [sorted(prefer), [b for b in every if b not in prefer]]
+        for group in groups:
+            for block in sorted(group, key=self.room.__getitem__, reverse=self.mode in ("rotate", "spread")):
+                spans = self.free[block]
+                start = self.cursor[block] if self.mode == "rotate" else 0
+                fit = [i for i, (lo, hi) in enumerate(spans) if hi - lo >= words]
+                if fit:
+                    i = next((i for i in fit if spans[i][1] - words >= start), fit[0])
+                    lo, hi = spans[i]
+                    at = start if lo < start <= hi - words else lo
+                    spans[i : i + 1] = [s for s in ((lo, at), (at + words, hi)) if s[1] > s[0]]
+                    self.room[block] -= words
+                    self.cursor[block] = at + words
+                    return self.config.block_base(block) + at
         raise OutOfMemory(words)
 
     def give(self, address: int, words: int) -> None:
         """Free what `take` gave."""
         shift = self.config.index_bits + 2
         block, lo = address >> shift, address & ((1 << shift) - 1)
-        spans = sorted([*self.free[block], (lo, lo + words)])
-        merged = [spans[0]]
-        for span in spans[1:]:
-            if span[0] == merged[-1][1]:
-                merged[-1] = (merged[-1][0], span[1])
-            else:
-                merged.append(span)
-        self.free[block] = merged
+        spans, hi = self.free[block], lo + words
+        self.room[block] += words
+        first = stop = bisect_left(spans, (lo, hi))
+        if first and spans[first - 1][1] == lo:
+            first -= 1
+            lo = spans[first][0]
+        if stop < len(spans) and spans[stop][0] == hi:
+            hi = spans[stop][1]
+            stop += 1
+        spans[first:stop] = [(lo, hi)]
+
+
+_STOP = itemgetter(1)
+
+
+class Held(NamedTuple):
+    """Entries start .. stop - 1 of a ring, written by LD number ``load``."""
+
+    start: int
+    stop: int
+    load: int
 
 
 class Ring:
-    """A small memory of a unit, filled in turn; what is still there is not loaded again."""
+    """A small memory of a unit, filled in turn; what is still there is not loaded again.
 
-    def __init__(self, size: int, align: int = 1) -> None:
-        self.size, self.align = size, align
+    Only LD writes it and only its unit reads it, so one number a key and one an entry say what must be waited for.
+    """
+
+    def __init__(self, size: int, beats: int = 0, align: int = 1) -> None:
+        self.size, self.beats, self.align = size, beats, align
         self.next = 0
-        self.held: dict[Hashable, Span] = {}
-        self.tracker = Tracker(size)
+        self.held: dict[Hashable, Held] = {}
+        self.order: list[tuple[int, int, Hashable]] = []  # (first entry, behind the last, key) by entry
+        self.read = [0] * size  # the last instruction that reads each entry
 
-    def find(self, key: Hashable) -> int | None:
-        """Where it is, if it is there."""
-        span = self.held.get(key)
-        return None if span is None else span[0]
+    def take(self, key: Hashable, count: int, number: int) -> tuple[Held, int]:
+        """Room for ``count`` entries, written by LD ``number``; what was there is forgotten. Returns what it waits for.
 
-    def take(self, key: Hashable, count: int) -> int:
-        """Room for ``count`` entries; what was there is forgotten."""
+        The second is the number of the unit's instruction that read one of the entries last.
+        """
         assert count <= self.size, (key, count, self.size)
         start = -(-self.next // self.align) * self.align
         if start + count > self.size:
             start = 0
-        stop = start + count
-        self.held = {k: s for k, s in self.held.items() if s[1] <= start or s[0] >= stop}
-        self.held[key] = (start, stop)
-        self.next = stop
-        return start
+        self.next = stop = start + count
+        low = high = bisect_right(self.order, start, key=_STOP)
+        while high < len(self.order) and self.order[high][0] < stop:
+            del self.held[self.order[high][2]]
+            high += 1
+        self.order[low:high] = [(start, stop, key)]
+        held = self.held[key] = Held(start, stop, number)
+        return held, max(self.read[start:stop], default=0)

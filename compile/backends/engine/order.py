@@ -19,15 +19,18 @@ Packed = dict[int, ArrayLayer | ChannelLayer]
 def _cycles(layer: Layer, p: ArrayLayer | ChannelLayer, network: Network) -> int:
     height, width, _ = network.stored[layer.output].shape
     if isinstance(p, ArrayLayer):
-        return height * width * p.subs * int(p.weights.shape[1])
-    return height * width * len(p.words) * int(max(p.weights.shape[1], p.constants.shape[1]))
+        return height * width * p.subs * p.steps
+    return height * width * len(p.words) * max(p.steps, p.entries)
 
 
-def overlapped(network: Network, packed: Packed) -> tuple[Network, Packed]:
-    """List scheduling: of the layers that could be next, the one whose unit and operands are ready first."""
+def overlapped(network: Network, packed: Packed) -> tuple[Network, Packed] | None:
+    """List scheduling: of the layers that could be next, the one whose unit and operands are ready first.
+
+    None when that is the order of the model, as in a network without branches.
+    """
     layers = network.layers
     maker = {layer.output: k for k, layer in enumerate(layers)}
-    needs = [{maker[n] for v in layer.reads() for n, _ in v.refs if n in maker} for layer in layers]
+    needs = [{maker[n] for v in layer.reads() for n in v.names if n in maker} for layer in layers]
     end: dict[int, int] = {}
     free = {True: 0, False: 0}
     order: list[int] = []
@@ -43,4 +46,6 @@ def overlapped(network: Network, packed: Packed) -> tuple[Network, Packed]:
         free[layers[k].on_array] = end[k]
         order.append(k)
         waiting.remove(k)
+    if order == sorted(order):
+        return None
     return replace(network, layers=[layers[k] for k in order]), {i: packed[k] for i, k in enumerate(order)}

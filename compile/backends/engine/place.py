@@ -11,6 +11,7 @@ works channel by channel keeps the places of its input.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bitwright.compile.backends.engine.layers import Layer, Network, Refused, Stored, View, identity_requant
 from bitwright.compile.ir.types import IntArray
@@ -21,19 +22,22 @@ Word = tuple[str, int]
 
 def words_of(network: Network, view: View) -> list[Word]:
     """The planes (tensor, plane) that hold a view's channels, in order of first use."""
-    found: dict[Word, None] = {}
-    for name, channel in view.refs:
-        found[name, int(network.stored[name].plane[channel])] = None
-    return list(found)
+    return places_of(network, view)[0]
 
 
 def places_of(network: Network, view: View) -> tuple[list[Word], IntArray, IntArray]:
     """Words of a view, and for every channel the index of its word and its lane."""
-    words = words_of(network, view)
-    index = {w: i for i, w in enumerate(words)}
-    at = np.array([index[name, int(network.stored[name].plane[c])] for name, c in view.refs], np.int64)
-    lane = np.array([network.stored[name].lane[c] for name, c in view.refs], np.int64)
-    return words, at, lane
+    stored = [network.stored[name] for name in view.names]
+    if len(stored) == 1:
+        plane, lane = stored[0].plane[view.channel], stored[0].lane[view.channel]
+    else:
+        base = np.cumsum([0, *(s.shape[2] for s in stored[:-1])])[view.source] + view.channel
+        plane, lane = (np.concatenate([getattr(s, what) for s in stored])[base] for what in ("plane", "lane"))
+    most = int(plane.max(initial=0)) + 1
+    used, first, index = np.unique(view.source * most + plane, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    words = [(view.names[k // most], k % most) for k in used[order].tolist()]
+    return words, np.argsort(order)[index], lane
 
 
 def place(network: Network) -> None:
@@ -59,30 +63,27 @@ def place(network: Network) -> None:
     network.layers = layers
 
 
-def _readers(network: Network) -> dict[str, list[int]]:
-    """For every stored tensor and channel: the layers (bit k + 1) and outputs (bit 0) that read it."""
-    table = {name: [0] * stored.shape[2] for name, stored in network.stored.items()}
-    for number, layer in enumerate(network.layers):
-        for view in layer.reads():
-            for name, channel in view.refs:
-                table[name][channel] |= 2 << number
-    for views in network.outputs.values():
+def _readers(network: Network) -> dict[str, NDArray[np.uint64]]:
+    """For every stored tensor and channel: a bit for each layer, and one for the outputs, that read it."""
+    words = len(network.layers) // 64 + 1
+    table = {name: np.zeros((stored.shape[2], words), np.uint64) for name, stored in network.stored.items()}
+
+    def read(view: View, bits: NDArray[np.uint64]) -> None:
+        for k, name in enumerate(view.names):
+            mine = view.source == k
+            np.bitwise_or.at(table[name], view.channel[mine], bits[mine])
+
+    for number, views in enumerate([*(layer.reads() for layer in network.layers), *network.outputs.values()]):
+        bit = min(number, len(network.layers))
         for view in views:
-            for name, channel in view.refs:
-                table[name][channel] |= 1
-    _through(network, table)
-    return table
-
-
-def _through(network: Network, table: dict[str, list[int]]) -> None:
-    """Readers of what a channelwise layer writes read the input's places too."""
+            bits = np.zeros((len(view.channel), words), np.uint64)
+            bits[:, bit // 64] = 1 << bit % 64
+            read(view, bits)
     for layer in reversed(network.layers):
-        if layer.on_array or layer.argmax:
-            continue
-        mine = table[layer.output]
-        for view in layer.inputs:
-            for (name, source), readers in zip(view.refs, mine, strict=True):
-                table[name][source] |= readers
+        if not layer.on_array and not layer.argmax:  # what reads its output reads the input's places, too
+            for view in layer.inputs:
+                read(view, table[layer.output])
+    return table
 
 
 def _dense(out: Stored) -> None:
@@ -91,15 +92,15 @@ def _dense(out: Stored) -> None:
     out.planes = -(-channels // LANES)
 
 
-def _grouped(out: Stored, readers: list[int]) -> None:
+def _grouped(out: Stored, readers: NDArray[np.uint64]) -> None:
     """Channels with the same readers in words of their own; remainders share words, first fit, largest first."""
-    channels = out.shape[2]
-    if len(set(readers)) == 1:
+    if (readers == readers[0]).all():
         _dense(out)
         return
-    groups: dict[int, list[int]] = {}
-    for c in range(channels):
-        groups.setdefault(readers[c], []).append(c)
+    channels = out.shape[2]
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for c, key in enumerate(readers.tolist()):
+        groups.setdefault(tuple(key), []).append(c)
     words: list[list[int]] = []
     rest: list[list[int]] = []
     for members in groups.values():
@@ -139,7 +140,7 @@ def _align(network: Network, layer: Layer) -> list[Layer]:
         name, "pw", [second], name, (1, 1), (1, 1), (1, 1), (0, 0), identity_requant(channels, lo, hi),
         np.eye(channels, dtype=np.int64)[None, None], signed=signed,
     )  # fmt: skip
-    layer.inputs[1] = View(second.shape, tuple((name, c) for c in range(channels)))
+    layer.inputs[1] = View.whole(name, second.shape)
     return [copy]
 
 

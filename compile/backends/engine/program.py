@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from bitwright.hw.isa import INSTRUCTION_BYTES, UNITS, decode, encode, header
 LAYOUT_VERSION = 1
 CODE, LAYOUT = "program.bin", "program.json"
 BEAT = 16
+
+#: Makes bytes of the constants when they are asked for.
+Piece = Callable[[], "NDArray[np.uint8] | bytes"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Place:
     def beats(self) -> int:
         """Size in beats of 16 bytes."""
         return self.planes * self.shape[0] * self.shape[1]
+
+    def take(self, channels: Sequence[int]) -> Place:
+        """The place of some of the channels."""
+        plane, lane = (tuple(places[c] for c in channels) for places in (self.plane, self.lane))
+        return replace(self, shape=(*self.shape[:2], len(channels)), plane=plane, lane=lane)
 
     def pack(self, x: NDArray[Any], memory: NDArray[np.uint8]) -> None:
         """Write integers (H, W, C), or the image before folding, into the region's bytes."""
@@ -74,7 +83,7 @@ def folded(x: NDArray[Any], fold: Fold, width: int) -> NDArray[Any]:
     return np.concatenate(parts, axis=2)
 
 
-@dataclass
+@dataclass(slots=True)
 class Step:
     """An instruction before it is encoded. ``layer`` is the number of the layer that it works for."""
 
@@ -105,7 +114,7 @@ class Program:
     """What the engine runs.
 
     Attributes:
-        steps: instructions, END left out. constants: bytes that follow them, addressed from their own start.
+        steps: instructions, END left out. pieces: of the constants that follow them, each from a new beat on.
         inputs, outputs: places by IR tensor; an output has one place for each byte, lowest first.
         dumps: places of stored tensors that were asked to be kept, by name.
         sizes: beats of the regions WORK, INPUT, OUTPUT.
@@ -115,13 +124,19 @@ class Program:
     config: str
     config_hash: int
     steps: list[Step]
-    constants: bytes
+    pieces: list[Piece]
     inputs: dict[str, Place]
     outputs: dict[str, list[Place]]
     dumps: dict[str, Place]
     sizes: dict[str, int]
     layers: list[LayerFacts]
     shapes: dict[str, tuple[int, ...]]
+
+    @cached_property
+    def constants(self) -> bytes:
+        """Bytes that follow the instructions, addressed from their own start; figures of a program need none."""
+        made = [bytes(piece()) for piece in self.pieces]
+        return b"".join(part + bytes(-len(part) % BEAT) for part in made)
 
     def encode(self) -> bytes:
         """The bytes of the PROGRAM region."""
@@ -169,7 +184,8 @@ class Program:
     def save(self, folder: Path) -> None:
         """Write program.bin (the PROGRAM region) and program.json (everything else)."""
         (folder / CODE).write_bytes(self.encode())
-        layout = {k: v for k, v in asdict(self).items() if k not in ("steps", "constants")}
+        layout = asdict(replace(self, steps=[], pieces=[]))
+        del layout["steps"], layout["pieces"]
         layout |= {"version": LAYOUT_VERSION, "instruction_layers": [s.layer for s in self.steps]}
         (folder / LAYOUT).write_text(json.dumps(layout) + "\n", encoding="utf-8")
 
@@ -193,7 +209,7 @@ def load_program(folder: Path) -> Program:
                 fields["OFFSET"] -= base // BEAT
             steps.append(Step(opcode, fields, owner))
         return Program(
-            layout["config"], layout["config_hash"], steps, code[base:],
+            layout["config"], layout["config_hash"], steps, [lambda: code[base:]],
             {k: _read_place(p) for k, p in layout["inputs"].items()},
             {k: [_read_place(p) for p in ps] for k, ps in layout["outputs"].items()},
             {k: _read_place(p) for k, p in layout["dumps"].items()},

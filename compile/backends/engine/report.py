@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
-
-import numpy as np
 
 from bitwright.boards import Board
 from bitwright.compile.backends.engine.program import Program
@@ -71,21 +70,22 @@ class LayerReport:
 def layer_reports(program: Program, config: EngineConfig, timing: Timing) -> list[LayerReport]:
     """Every layer, in the order of the program."""
     count = len(program.layers)
-    end, busy, moved = np.zeros(count), np.zeros(count), np.zeros(count, np.int64)
+    end, busy, moved = [0.0] * count, [0.0] * count, [0] * count
     for step, stop in zip(program.steps, timing.stop, strict=True):
+        k = step.layer
         if step.opcode in ("PW", "DW"):
-            end[step.layer] = max(end[step.layer], stop)
-            busy[step.layer] += pw_steps(step, config) if step.opcode == "PW" else dw_steps(step)
-        moved[step.layer] += step.beats * 16
+            end[k] = max(end[k], stop)
+            busy[k] += pw_steps(step, config) if step.opcode == "PW" else dw_steps(step)
+        moved[k] += step.beats * 16
     reports = []
-    ends = np.maximum.accumulate(end)
+    ends = list(accumulate(end, max))
     for k, layer in enumerate(program.layers):
         cycles = int(ends[k] - (ends[k - 1] if k else 0))
         peak = 2 * 16 * config.pairs if layer.unit == "PW" else 48
         use = layer.macs / (peak * cycles) if cycles else 0.0
         reports.append(
             LayerReport(
-                layer.name, layer.kind, layer.unit, layer.shape, layer.macs, cycles, int(busy[k]), int(moved[k]), use
+                layer.name, layer.kind, layer.unit, layer.shape, layer.macs, cycles, int(busy[k]), moved[k], use
             )
         )
     return reports

@@ -65,7 +65,7 @@ class Selector:
     def __init__(self, graph: Graph, acc_bits: int) -> None:
         self.acc_bits = acc_bits
         self.graph = graph
-        self.nodes = graph.producers()
+        self.nodes, self.readers = graph.producers(), graph.consumers()
         self.views: dict[str, View] = {}
         self.accumulators: dict[str, Node] = {}
         self.layers: list[Layer] = []
@@ -125,15 +125,14 @@ class Selector:
 
     def _store(self, name: str, shape: tuple[int, int, int], signed: bool) -> View:
         self.stored[name] = Stored(name, shape, signed)
-        self.views[name] = View(shape, tuple((name, c) for c in range(shape[2])))
+        self.views[name] = View.whole(name, shape)
         return self.views[name]
 
     def _is_accumulator(self, view: View) -> Node | None:
-        names = {name for name, _ in view.refs}
-        for name in names:
+        for name in view.names:
             if name in self.accumulators:
-                if len(names) > 1:
-                    raise Refused(f"accumulators of {sorted(names)} are joined before they are quantized")
+                if len(view.names) > 1:
+                    raise Refused(f"accumulators of {sorted(view.names)} are joined before they are quantized")
                 return self.accumulators[name]
         return None
 
@@ -150,7 +149,7 @@ class Selector:
         return view
 
     def _signed(self, view: View) -> bool:
-        kinds = {self.stored[name].signed for name, _ in view.refs}
+        kinds = {self.stored[name].signed for name in view.names}
         if len(kinds) > 1:
             raise Refused("it joins signed and unsigned 8-bit tensors; give the branches one quantizer")
         return kinds.pop()
@@ -205,8 +204,7 @@ class Selector:
             raise Refused("it joins along an axis of the image")
         if len({v.up for v in views}) > 1:
             views = [v if v.up == (0, 0) else self._flat(n, v) for n, v in zip(node.inputs, views, strict=True)]
-        refs = tuple(r for v in views for r in v.refs)
-        self.views[node.output] = View((*views[0].shape[:2], len(refs)), refs, views[0].up)
+        self.views[node.output] = View.joined(views)
 
     def _flat(self, name: str, view: View) -> View:
         """The view as a stored tensor of its full size."""
@@ -230,7 +228,7 @@ class Selector:
         if shape == view.shape:
             self.views[node.output] = view
             return
-        readers = self.graph.consumers()[node.output]
+        readers = self.readers[node.output]
         if shape[:2] == (1, 1) and readers and all(isinstance(n, Dense) for n in readers):
             self.views[node.output] = view  # Dense sees the image: a convolution as large as it
             return
@@ -257,7 +255,7 @@ class Selector:
         if max(total) > 2:
             view, total = self._flat(node.inputs[0], self._read(node.inputs[0])), (up[0], up[1])
         shape = (view.shape[0] << up[0], view.shape[1] << up[1], view.shape[2])
-        self.views[node.output] = View(shape, view.refs, total)
+        self.views[node.output] = view.resized(shape, total)
 
     def _argmax(self, node: Node) -> None:
         """Of 8-bit channels, or of the sums of a linear upsampling."""
@@ -269,12 +267,11 @@ class Selector:
             raise Refused(f"it has {view.shape[2]} channels, at most {ARGMAX_LABELS} labels are possible")
         if view.shape[1] > ARGMAX_PIXELS:
             raise Refused(f"a row has {view.shape[1]} pixels, at most {ARGMAX_PIXELS} are possible")
-        if not all(isinstance(n, Reshape) for n in self.graph.consumers()[node.output]):
+        if not all(isinstance(n, Reshape) for n in self.readers[node.output]):
             raise Refused("its labels are read by another node; they can only leave the network")
         source, taps = self._is_accumulator(view), None
         if isinstance(source, ResizeLinear) and view.injective:
-            channels = [channel for _, channel in view.refs]
-            view, taps = self.views[source.inputs[0]].take(channels), (source.row_taps, source.column_taps)
+            view, taps = self.views[source.inputs[0]].take(view.channel), (source.row_taps, source.column_taps)
         else:
             view = self._read(node.inputs[0])
         one = np.ones((1, view.shape[2]), np.int64)
@@ -318,7 +315,7 @@ class Selector:
         if pointwise and up != (0, 0):
             # A 1x1 convolution of an upsampled image is the upsampled 1x1 convolution of the image.
             shape = (shape[0] >> up[0], shape[1] >> up[1], shape[2])
-            inputs = [View((*shape[:2], inputs[0].shape[2]), inputs[0].refs)]
+            inputs = [inputs[0].resized((*shape[:2], inputs[0].shape[2]), (0, 0))]
         operand = self._signed(inputs[1]) if len(inputs) > 1 else bool(offsets) and self._signed(offsets)  # type: ignore[arg-type]
         self.layers.append(
             Layer(
@@ -340,6 +337,7 @@ class Selector:
                 nodes or (node.name,),
                 taps,
                 argmax,
+                node.weight_range if isinstance(node, (Conv2d, Dense)) else None,
             )
         )
         lowest, highest = (-128, 127) if self._signed(inputs[0]) else (0, 255)
@@ -347,7 +345,7 @@ class Selector:
             raise Refused(f"the zero point {zero_point} lies outside the activations' range {lowest}..{highest}")
         view = self._store(name, shape, requant.lo < 0)
         if shape != full:
-            view = self.views[name] = View(full, view.refs, up)
+            view = self.views[name] = view.resized(full, up)
         return view
 
     def _gathered(self, name: str, view: View) -> View:
@@ -366,7 +364,7 @@ class Selector:
         tensor = self.graph.tensors[node.output]
         shape = spatial(tensor.shape)
         self._check(node)
-        readers = self.graph.consumers()[node.output]
+        readers = self.readers[node.output]
         lo, hi = tensor.bounds
         if (
             lo >= -128
@@ -377,7 +375,7 @@ class Selector:
             return
         # The layer is made where a quantizer reads it; any other reader says what is wrong.
         self.accumulators[node.output] = node
-        self.views[node.output] = View(shape, tuple((node.output, c) for c in range(shape[2])))
+        self.views[node.output] = View.whole(node.output, shape)
 
     def _check(self, node: Node) -> None:
         for name in node.inputs:
@@ -412,7 +410,7 @@ class Selector:
             return
         tensor = self.graph.tensors[source.output]
         every = tensor.channels
-        taken = [channel for _, channel in view.refs]
+        taken = view.channel
         if not view.injective:
             raise Refused(f"channels of {source.output} are quantized twice in one tensor")
         mm, cc = np.zeros(every, np.int64), np.zeros(every, np.int64)
@@ -459,10 +457,12 @@ class Selector:
             requant = Requant(m[None], c, code, False, False, *limits)
             weight = None if layer.weight is None else np.ascontiguousarray(layer.weight[..., channels])
             inputs = layer.inputs if layer.on_array else [layer.inputs[0].take(channels)]
-            self.layers.append(replace(layer, name=name, output=name, inputs=inputs, weight=weight, requant=requant))
+            self.layers.append(
+                replace(layer, name=name, output=name, inputs=inputs, weight=weight, requant=requant, weight_range=None)
+            )
             self.stored[name] = Stored(name, (*shape[:2], len(channels)), limits[0] < 0)
             refs |= {k: (name, i) for i, k in enumerate(channels)}
-        return View(whole.shape, tuple(refs[k] for k in range(every)), whole.up)
+        return View.of(whole.shape, [refs[k] for k in range(every)], whole.up)
 
     def _magnitude(self, name: str) -> int:
         return max(abs(b) for b in self.graph.tensors[name].bounds)
@@ -539,8 +539,9 @@ class Selector:
     ) -> View:
         weight, zero, pads = node.weight, node.zero_point, node.pads[:2]
         kh, kw, per_group, outputs = weight.shape
-        if weight.min() < -128 or weight.max() > 127:
-            raise Refused(f"its weights {weight.min()}..{weight.max()} do not fit 8 bits")
+        least, most = node.weight_range
+        if least < -128 or most > 127:
+            raise Refused(f"its weights {least}..{most} do not fit 8 bits")
         if per_group == 1 and outputs == node.groups and outputs > 1:
             return self._layer(
                 node, "conv", [x], shape, requant, kernel=(kh, kw), strides=node.strides, dilations=node.dilations,
@@ -571,7 +572,7 @@ class Selector:
         kw, channels = node.weight.shape[1], x.shape[2]
         if self.inputs.get(name) != name or kw * channels > LANES or kw == 1 or node.dilations[1] != 1:
             return None
-        if len(self.graph.consumers()[name]) != 1 or name in self.graph.output_tensors() or self.stored[name].fold:
+        if len(self.readers[name]) != 1 or name in self.graph.output_tensors() or self.stored[name].fold:
             return None
         tensor = self.graph.tensors[name]
         if not tensor.itype.lo <= node.zero_point <= tensor.itype.hi:
@@ -580,7 +581,7 @@ class Selector:
         fold = Fold(x.shape[1], channels, kw, node.strides[1], node.pads[1], node.zero_point)
         stored = Stored(name, (x.shape[0], out_width, kw * channels), self.stored[name].signed, fold=fold)
         self.stored[name] = stored
-        return View(stored.shape, tuple((name, c) for c in range(kw * channels)))
+        return View.whole(name, stored.shape)
 
     def _offsets(self, node: DeformConv2d) -> tuple[str, View]:
         """('square', the view of d) when all offsets are d times the tap's position, else ('free', the offsets)."""
@@ -588,7 +589,7 @@ class Selector:
         square = [s for i in range(3) for j in range(3) for s in (i - 1, j - 1)]
         if isinstance(maker, Requantize) and maker.inputs[0] in self.views:
             base = self.views[maker.inputs[0]]
-            if len(set(base.refs)) == 1 and base.refs[0][0] in self.stored:
+            if len(set(base.refs)) == 1 and base.names[0] in self.stored:
                 lo, hi = self.graph.tensors[maker.inputs[0]].bounds
                 d = np.arange(lo, hi + 1)
                 if np.array_equal(maker.compute(np.repeat(d[:, None], 18, axis=1)), d[:, None] * np.array(square)):
@@ -607,7 +608,7 @@ class Selector:
         view = self.views[name]
         source = self._is_accumulator(view)
         if source is None:
-            if len({stored for stored, _ in view.refs}) > 1:
+            if len(view.names) > 1:
                 view = self._gathered(f"{name}.joined", view)
             return [view if view.up == (0, 0) else self._flat(name, view)]
         tensor = self.graph.tensors[source.output]
@@ -628,7 +629,7 @@ class Selector:
             made = self._compute(source, requant, f"{name}.byte{byte}", (source.name,))
             if made.up != (0, 0):
                 made = self._flat(f"{name}.byte{byte}", made)
-            views.append(made.take([channel for _, channel in view.refs]))
+            views.append(made.take(view.channel))
         return views
 
 
@@ -647,9 +648,8 @@ def select(graph: Graph, acc_bits: int) -> tuple[Network, list[tuple[str, str, s
 
 def _needed(network: Network) -> set[str]:
     """Stored tensors that reach an output (the square offset pattern leaves a layer that nothing reads)."""
-    keep = {name for views in network.outputs.values() for v in views for name, _ in v.refs}
+    keep = {name for views in network.outputs.values() for v in views for name in v.names}
     for layer in reversed(network.layers):
         if layer.output in keep:
-            for view in (*layer.inputs, *([layer.offsets] if layer.offsets else [])):
-                keep |= {name for name, _ in view.refs}
+            keep.update(*(view.names for view in layer.reads()))
     return keep

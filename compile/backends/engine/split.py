@@ -32,7 +32,7 @@ def split_wide(network: Network, config: EngineConfig) -> None:
         cuts = [
             list(range(c, min(c + step, layer.inputs[0].shape[2]))) for c in range(0, layer.inputs[0].shape[2], step)
         ]
-        source = next((x for x in network.layers if x.output == layer.inputs[0].refs[0][0]), None)
+        source = next((x for x in network.layers if x.output == layer.inputs[0].names[0]), None)
         whole = [(source.output, c) for c in range(layer.inputs[0].shape[2])] if source else []
         if source is not None and source.on_array and list(layer.inputs[0].refs) == whole:
             cut_channels(network, source, cuts)
@@ -65,18 +65,20 @@ def cut_channels(network: Network, layer: Layer, cuts: list[list[int]]) -> list[
         )  # fmt: skip
         weight = None if layer.weight is None else np.ascontiguousarray(layer.weight[..., channels])
         inputs = layer.inputs if layer.on_array else [v.take(channels) for v in layer.inputs]
-        made.append(replace(layer, name=name, output=name, inputs=inputs, weight=weight, requant=requant))
+        made.append(
+            replace(layer, name=name, output=name, inputs=inputs, weight=weight, requant=requant, weight_range=None)
+        )
     network.layers[at : at + 1] = made
 
     def renamed(view: View) -> View:
-        if not any(ref in refs for ref in view.refs):
+        if layer.output not in view.names:
             return view
-        return View(view.shape, tuple(refs.get(ref, ref) for ref in view.refs), view.up)
+        return View.of(view.shape, [refs.get(ref, ref) for ref in view.refs], view.up)
 
     for other in network.layers:
         other.inputs = [renamed(v) for v in other.inputs]
         if other.offsets is not None:
             other.offsets = renamed(other.offsets)
     network.outputs = {k: [renamed(v) for v in views] for k, views in network.outputs.items()}
-    return made
     network.values = {k: renamed(v) for k, v in network.values.items()}
+    return made

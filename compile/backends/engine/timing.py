@@ -9,7 +9,7 @@ the whole against the RTL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from bitwright.compile.backends.engine.program import Program, Step
 from bitwright.hw.config import EngineConfig
@@ -46,28 +46,6 @@ class Timing:
     beats: int
 
 
-@dataclass
-class _Bus:
-    """The DRAM: ``gap`` cycles a beat, shared by everything that moves."""
-
-    gap: float
-    latency: float
-    free: float = 0.0
-
-    def move(self, ready: float, beats: int) -> tuple[float, float]:
-        """First and last beat of a transfer that may begin at ``ready``."""
-        begin = max(self.free, ready)
-        self.free = begin + beats * self.gap
-        return begin, self.free
-
-
-@dataclass
-class _Unit:
-    free: float = 0.0
-    starts: list[float] = field(default_factory=list)
-    stops: list[float] = field(default_factory=list)
-
-
 def pw_steps(step: Step, config: EngineConfig) -> int:
     """Cycles in which the array takes a step, or waits for the results of the sub-pass before to leave."""
     f = step.fields
@@ -97,47 +75,52 @@ def time_steps(
     steps: list[Step], config: EngineConfig, *, latency: int = 60, beats_per_256: int = 190, in_order: bool = True
 ) -> Timing:
     """`time_program` of instructions; without ``in_order`` the decoder never holds one back (used to order them)."""
-    units = {u: _Unit() for u in UNITS}
-    bus = _Bus(256 / beats_per_256, latency)
-    stores = bus if in_order else _Bus(256 / beats_per_256, latency)
+    gap = 256 / beats_per_256  # cycles a beat on the bus, which everything that moves shares
+    ld_free = st_free = 0.0
+    free = dict.fromkeys(UNITS, 0.0)
+    starts: dict[str, list[float]] = {u: [] for u in UNITS}
+    stops: dict[str, list[float]] = {u: [] for u in UNITS}
     start, stop = [], []
     dispatched = float(FETCH_START + 2 * latency)
     pw_busy = dw_busy = beats = 0
-    waits = [(other, f"WAIT_{name}") for name, other in units.items()]
+    waits = [(stops[name], f"WAIT_{name}") for name in UNITS]
     for step in steps:
-        unit = units[step.opcode]
-        number = len(unit.starts)
+        opcode, f = step.opcode, step.fields
+        before, ended = starts[opcode], stops[opcode]
         # In order: an instruction leaves the decoder when its queue has room.
         if in_order:
-            dispatched = max(dispatched + 1, unit.starts[number - QUEUE] if number >= QUEUE else 0.0)
-        ready = max(dispatched + 2, unit.free)
+            dispatched = max(dispatched + 1, before[-QUEUE] if len(before) >= QUEUE else 0.0)
+        ready = max(dispatched + 2, free[opcode])
         for other, name in waits:
-            count = step.fields[name]
-            if count:
-                ready = max(ready, other.stops[count - 1] + WAKE)
-        bus.free += 4 * bus.gap  # the instruction itself was fetched
-        if step.opcode == "PW":
+            count = f[name]
+            if count and other[count - 1] + WAKE > ready:
+                ready = other[count - 1] + WAKE
+        ld_free += 4 * gap  # the instruction itself was fetched
+        if opcode == "PW":
             busy = pw_steps(step, config)
             pw_busy += busy
-            unit.free = ready + busy + GAP
+            free[opcode] = ready + busy + GAP
             end = ready + busy + PW_TAIL
-        elif step.opcode == "DW":
+        elif opcode == "DW":
             cycles = dw_steps(step)
-            dw_busy += (
-                step.fields["PLANES"] * step.fields["OH"] * step.fields["OW"] * step.fields["KH"] * step.fields["KT"]
-            )
-            unit.free = ready + cycles + GAP
+            dw_busy += f["PLANES"] * f["OH"] * f["OW"] * f["KH"] * f["KT"]
+            free[opcode] = ready + cycles + GAP
             end = ready + cycles + DW_TAIL
+        elif opcode == "LD":
+            beats += step.beats
+            ld_free = max(ld_free, ready + latency) + step.beats * gap
+            free[opcode] = max(ready + 1, ld_free - latency)
+            end = ld_free + LD_TAIL
         else:
             beats += step.beats
-            delay = latency if step.opcode == "LD" else 0
-            _, last = (bus if step.opcode == "LD" else stores).move(ready + delay, step.beats)
-            unit.free = max(ready + 1, last - delay)
-            end = last + (LD_TAIL if step.opcode == "LD" else ST_TAIL + latency / 2)
-        if unit.stops:
-            end = max(end, unit.stops[-1])
-        unit.starts.append(ready)
-        unit.stops.append(end)
+            st_free = max(ld_free if in_order else st_free, ready) + step.beats * gap
+            ld_free = st_free if in_order else ld_free
+            free[opcode] = max(ready + 1, st_free)
+            end = st_free + (ST_TAIL + latency / 2)
+        if ended:
+            end = max(end, ended[-1])
+        before.append(ready)
+        ended.append(end)
         start.append(ready)
         stop.append(end)
     total = max(stop, default=0.0) + 10
