@@ -64,7 +64,7 @@ def compile_model(
     chosen = tool.options(values)
     step(f"reading {model.name}")
     graph = requantize_weights(import_model(model, shapes), narrow)
-    tool.supports(graph, chosen).require(model)
+    tool.supports(graph, chosen, target).require(model)
     step("computing golden vectors")
     inputs = {}
     for given in graph.inputs:

@@ -26,7 +26,7 @@ def estimate(model: Path, board: str, backend: str, options: Sequence[str], shap
     target, tool = load_board(board), load_backend(backend)
     chosen = tool.options(backend_options(None, options))
     graph = import_model(model, parse_shapes(shapes))
-    tool.supports(graph, chosen).require(model)
+    tool.supports(graph, chosen, target).require(model)
     figures = dict(tool.estimate(graph, chosen, target))
     if json:
         print(json_module.dumps({"model": str(model), "board": board, **figures}))

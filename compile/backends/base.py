@@ -83,8 +83,8 @@ class Backend(Protocol):
         """Check the user's options. Raises BackendError naming the option, the rule and the value."""
         ...
 
-    def supports(self, graph: Graph, options: Any) -> Report:
-        """Every node that is refused, with the reason."""
+    def supports(self, graph: Graph, options: Any, board: Board | None = None) -> Report:
+        """Every node that is refused, on this board if one is given, with the reason."""
         ...
 
     def lower(self, graph: Graph, options: Any) -> Graph:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -65,6 +66,8 @@ class Importer:
         self.emitter = Emitter(GraphBuilder(graph.name or file.path.stem))
         self.items: dict[str, Item] = {}
         self.problems: list[Problem] = []
+        self.stored: dict[str, onnx.TensorProto] = {}
+        self.unread: Counter[str] = Counter()
         self.inputs: dict[str, GraphInput] = {}
         self.quantized: dict[str, tuple[object, Value]] = {}
         self.batch = file.inputs[0].shape[0]
@@ -73,15 +76,16 @@ class Importer:
         """Import all of it."""
         graph = self.file.model.graph
         self._check_names(graph)
-        for tensor in graph.initializer:
-            self.items[tensor.name] = Const(numpy_helper.to_array(tensor), tensor.data_type)
+        self.stored = {tensor.name: tensor for tensor in graph.initializer}
+        self.unread.update(name for node in graph.node for name in node.input)
+        self.unread.update(info.name for info in graph.output)
         for spec in self.file.inputs:
             self._add_input(spec.name, spec.shape, spec.elem)
         for i, node in enumerate(graph.node):
             self._add_node(node, i)
         outputs = []
         for info in graph.output:
-            item = self.items.get(info.name)
+            item = self._take(info.name)
             if isinstance(item, Poison) and self.problems:
                 continue
             try:
@@ -169,11 +173,19 @@ class Importer:
             value = move(value)
         return value
 
+    def _take(self, name: str) -> Item | None:
+        """A tensor for one of its readers; forgotten with the last of them, as constants take much memory."""
+        if name in self.stored:
+            tensor = self.stored.pop(name)
+            self.items[name] = Const(numpy_helper.to_array(tensor), tensor.data_type)
+        self.unread[name] -= 1
+        return self.items.get(name) if self.unread[name] else self.items.pop(name, None)
+
     # Nodes ------------------------------------------------------------------------------------------------------
 
     def _add_node(self, node: onnx.NodeProto, position: int) -> None:
         name = node.name or (node.output[0] if node.output else f"node_{position}")
-        items = tuple(self.items[n] if n else None for n in node.input)
+        items = tuple(self._take(n) if n else None for n in node.input)
         try:
             results = self._convert(node, name, items)
         except Refuse as reason:

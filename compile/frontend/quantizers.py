@@ -8,6 +8,7 @@ Semantics of the QONNX operators: qonnx 1.0.0, qonnx/custom_op/general/{intquant
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -33,6 +34,8 @@ from bitwright.compile.ir.types import FractionArray
 
 #: Widest quantizer: wider integers than these are no activations any more.
 MAX_QUANT_BITS = 32
+#: Constants that are quantized at once: they and what is made of them fit a cache.
+QUANTIZED_AT_ONCE = 1 << 15
 ONE = scalar(Fraction(1))
 NP_ROUND: dict[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
     "ROUND": np.round,
@@ -130,25 +133,40 @@ def _quant_const(
     # As brevitas and qonnx compute it: in the float type of the file, clamp before round.
     if x.data.dtype.kind != "f" or not np.isfinite(x.data).all():
         raise Refuse(f"the constant that it quantizes must be finite floats, it is {x.data.dtype}")
-    s, z = np.asarray(scale.data, x.data.dtype), np.asarray(zero.data, x.data.dtype)
+    rank, kind = x.data.ndim, x.data.dtype.type
+    if np.broadcast_shapes(x.shape, scale.shape, zero.shape) != x.shape:
+        raise Refuse(f"its scale {list(scale.shape)} and zero point {list(zero.shape)} do not fit {list(x.shape)}")
+    s_full, z_full = (f.data.reshape((1,) * (rank - f.data.ndim) + f.shape) for f in (scale, zero))
+    s, z = s_full.astype(kind), z_full.astype(kind)
 
-    def integers(kind: Any) -> NDArray[Any]:
-        y = np.asarray(x.data.astype(kind, copy=False) / s.astype(kind) + z.astype(kind))
+    def integers(x: NDArray[Any], s: NDArray[Any], z: NDArray[Any]) -> NDArray[Any]:
+        y = np.asarray(x / s)
+        if z.any():
+            y += z
         if bits == 1 and signed:
-            return np.where(y >= 0, kind(1), kind(-1))
-        return NP_ROUND[rounding](np.clip(y, *integer_range(bits, signed, narrow), out=y))
+            return np.asarray(np.where(y >= 0, 1, -1), y.dtype)
+        return np.asarray(NP_ROUND[rounding](np.clip(y, *integer_range(bits, signed, narrow), out=y)))
 
-    q = np.broadcast_to(integers(x.data.dtype.type), x.shape)
-    ties = int(np.count_nonzero(q != integers(np.float64)))
+    q, data, ties = np.empty(x.shape, np.int64), np.empty(x.shape, kind), 0
+    for part in _parts(x.shape):
+        sp, zp = (f[part] if f.ndim and f.shape[0] > 1 else f for f in (s, z))
+        made = integers(x.data[part], sp, zp)
+        ties += int(np.count_nonzero(made != integers(*(f.astype(np.float64) for f in (x.data[part], sp, zp)))))
+        q[part], data[part] = made, (made - zp) * sp
     if ties:
         call.emitter.notes.append(
             f"{call.name}: {ties} of {q.size} constants lie within float32 rounding of a tie; "
             "they are quantized as float32 executors do"
         )
-    rank = x.data.ndim
-    s_full, z_full = (f.reshape((1,) * (rank - f.ndim) + f.shape) for f in (scale.data, zero.data))
-    data = np.asarray(q - z if z.any() else q)
-    return Const(data * s, x.elem, q.astype(np.int64), s_full, z_full)
+    return Const(data, x.elem, q, s_full, z_full)
+
+
+def _parts(shape: tuple[int, ...]) -> list[Any]:
+    """Indices of parts of an array along its first axis that fit a cache."""
+    if not shape or not all(shape):
+        return [...]
+    rows = max(1, QUANTIZED_AT_ONCE * shape[0] // math.prod(shape))
+    return [slice(at, at + rows) for at in range(0, shape[0], rows)]
 
 
 @handles("BipolarQuant", domain="qonnx")

@@ -388,7 +388,7 @@ def test_hls4ml_for_a_board_that_it_does_not_know(tmp_path: Path, monkeypatch: p
         build(out, "vivado")
     settings = (out / "build" / "vivado" / "settings.tcl").read_text()
     assert "CONFIG.c_addr_width 64" in settings and "set bw_ps psu" in settings
-    with pytest.raises(BackendError, match="board ulx3s-85f: .* a processing system, this is a ecp5 part without one"):
+    with pytest.raises(BackendError, match=r"board ulx3s-85f: .* a processing system, this is a ecp5 part without one"):
         compile_model(DIGITS, tmp_path / "none", board="ulx3s-85f", backend="hls4ml")
 
 

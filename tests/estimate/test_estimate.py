@@ -89,7 +89,7 @@ def test_mobilenet_is_read_and_estimated_in_about_a_second(tmp_path: Path) -> No
         assert tool.supports(graph, options).accepted
         assert tool.estimate(graph, options, board)["interval_cycles"] > 0
         taken[backend] = time.process_time() - begin
-    limits = {"reading": 2.4, "engine": 2.4, "finn": 2.1, "hls4ml": 1.2}
+    limits = {"reading": 1.3, "engine": 0.8, "finn": 0.4, "hls4ml": 0.3}
     assert all(seconds < limits[name] for name, seconds in taken.items()), taken
 
 

@@ -51,9 +51,9 @@ class EngineBackend:
             named_config(options.config)
         return options
 
-    def supports(self, graph: Graph, options: EngineOptions) -> Report:
+    def supports(self, graph: Graph, options: EngineOptions, board: Board | None = None) -> Report:
         """What the instruction set and the memories of the configuration refuse."""
-        config = named_config(options.config or "zu3eg")
+        config = board_config(board, options) if board else named_config(options.config or "zu3eg")
         return Report(self.name, tuple(lower(graph, config)[2]))
 
     def lower(self, graph: Graph, options: EngineOptions) -> Graph:

@@ -19,6 +19,7 @@ from bitwright.compile.backends.engine.program import Program
 from bitwright.compile.backends.engine.select import select
 from bitwright.compile.backends.engine.split import split_wide
 from bitwright.compile.backends.engine.timing import time_program
+from bitwright.compile.backends.kept import kept_with_graph
 from bitwright.compile.ir import Graph
 from bitwright.errors import BackendError
 from bitwright.hw.config import EngineConfig
@@ -37,6 +38,7 @@ class Compiled:
     program: Program
 
 
+@kept_with_graph
 def lower(
     graph: Graph, config: EngineConfig
 ) -> tuple[Network, dict[int, ArrayLayer | ChannelLayer], list[tuple[str, str, str]]]:

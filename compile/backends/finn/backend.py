@@ -27,7 +27,7 @@ class FinnBackend:
         """Check options; BackendError names field, rule and value."""
         return parse_options(self.name, FinnOptions, values, {"layers": LayerOptions})
 
-    def supports(self, graph: Graph, options: FinnOptions) -> Report:
+    def supports(self, graph: Graph, options: FinnOptions, board: Board | None = None) -> Report:
         """What FINN's layers cannot compute, after everything that can be rewritten has been."""
         refused = refusals(outline(graph, options.max_activation_bits), options.max_activation_bits)
         return Report(self.name, tuple(refused))

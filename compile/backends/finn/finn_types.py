@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from bitwright.compile.backends.finn.kept import kept_with_graph
+from bitwright.compile.backends.kept import kept_with_graph
 from bitwright.compile.ir import Graph, IntType
 from bitwright.compile.ir.ops import Add, Conv2d, DeformConv2d, Dense, Node, Requantize, Reshape, SumPool2d, Threshold
 from bitwright.compile.ir.ops.base import WeightedNode

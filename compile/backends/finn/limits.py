@@ -11,8 +11,8 @@ from typing import Any
 
 from bitwright.compile.backends.finn.ends import first_form, kernels
 from bitwright.compile.backends.finn.finn_types import MAX_EXACT, finn_types, is_depthwise
-from bitwright.compile.backends.finn.kept import kept_with_graph
 from bitwright.compile.backends.finn.linear import is_linear
+from bitwright.compile.backends.kept import kept_with_graph
 from bitwright.compile.ir import Graph, Tensor
 from bitwright.compile.ir.ops import (
     Add,

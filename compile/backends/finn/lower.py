@@ -19,10 +19,10 @@ import numpy as np
 
 from bitwright.compile.backends.finn.ends import order_operands, separate_inputs, separate_outputs
 from bitwright.compile.backends.finn.finn_types import Weighted, leaving, output_type
-from bitwright.compile.backends.finn.kept import kept_with_graph
 from bitwright.compile.backends.finn.linear import is_linear, linear
 from bitwright.compile.backends.finn.sums import small_sums
 from bitwright.compile.backends.finn.thresholds import Stepped, falling, staircase
+from bitwright.compile.backends.kept import kept_with_graph
 from bitwright.compile.ir import Graph, IntType, Tensor
 from bitwright.compile.ir.ops import (
     Add,

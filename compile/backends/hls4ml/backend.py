@@ -50,7 +50,7 @@ class Hls4mlBackend:
         """Check options; BackendError names field, rule and value."""
         return parse_options(self.name, Hls4mlOptions, values, {"layers": LayerOptions})
 
-    def supports(self, graph: Graph, options: Hls4mlOptions) -> Report:
+    def supports(self, graph: Graph, options: Hls4mlOptions, board: Board | None = None) -> Report:
         """All operators of the IR are taken; limits of the tools are reported."""
         refused = [
             (n.name, n.op, "the hls4ml backend has no layer for it")

@@ -135,4 +135,4 @@ def accumulator_bounds(
 def _summed(w: IntArray, x: IntArray) -> IntArray:
     """Sum over taps and input channels of w (taps, C / groups, O) times x (C / groups, 1 or O)."""
     taps = w.sum(axis=0) if len(w) > 1 else w[0]
-    return np.asarray(x[:, 0] @ taps if x.shape[1] == 1 else (x * taps).sum(axis=0))
+    return np.asarray(np.einsum("c,co->o", x[:, 0], taps) if x.shape[1] == 1 else (x * taps).sum(axis=0))

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The bitwright authors
 # SPDX-License-Identifier: Apache-2.0
 
-"""Answers that a graph keeps: whether FINN takes it, what it costs and what is written begin with the same steps."""
+"""Answers that a graph keeps: whether a backend takes it, what it costs and what is written start with the same."""
 
 from __future__ import annotations
 
