@@ -92,7 +92,7 @@ class Emitter:
             return v
         for q in (t.lo, t.hi):
             reached = v.slope * Reals.of(q) + v.offset
-            if any(((reached - Reals.of(end)).signs() == -side).any() for end, side in finite_ends):
+            if any(((reached - Reals.of(end) if end else reached).signs() == -side).any() for end, side in finite_ends):
                 return v
         return replace(v, lo=scalar(-INF), hi=scalar(INF))
 
@@ -263,7 +263,9 @@ class Emitter:
             if line is not None:
                 name, slope, start, inexact = line
                 t, per_unit = self.tensor(name), Reals.of(1 / scale)
-                a, b = slope * per_unit, start * per_unit + Reals.of(zero)
+                a, b = slope * per_unit, start * per_unit
+                if np.any(zero):
+                    b = b + Reals.of(zero)
                 s = synthesize(a, b, rounding, ends[0], ends[1], t, itype, offset, inexact)
                 return self.emit(s.cls, t.name, **s.fields).name
             assert isinstance(v, Value)

@@ -146,8 +146,8 @@ def convolve(call: Call, x: Value, weight: Const, bias: Const | None) -> Scaled:
         sums = fractions(w.reshape(outputs, -1).sum(axis=1))
         offset = (rest[of_output] if rest.ndim else rest) * sums
     name, shape = from_rows(call, tensor.name, rank)
-    constant = Reals.of(0) if bias is None else finite_reals(bias, "the bias")
-    if bias is not None and len(constant) not in (1, outputs):
+    constant = None if bias is None else finite_reals(bias, "the bias")
+    if bias is not None and constant is not None and len(constant) not in (1, outputs):
         raise Refuse(f"the bias of shape {list(bias.shape)} does not fit {outputs} output channels")
     return Scaled(linear_value(v, name, shape, perm, coef, offset), Reals.of(scale), constant)
 

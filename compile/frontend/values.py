@@ -185,13 +185,13 @@ class Scaled:
 
     Attributes:
         base: unclamped, of one term.
-        factor, constant: one or per channel, along the last axis of the integer tensor.
+        factor, constant: one or per channel, along the last axis of the integer tensor; no constant is 0.
         lo, hi: one number each, fractions or infinities.
     """
 
     base: Value
     factor: Reals
-    constant: Reals
+    constant: Reals | None = None
     lo: FractionArray = field(default_factory=lambda: scalar(-INF))
     hi: FractionArray = field(default_factory=lambda: scalar(INF))
 
@@ -202,11 +202,13 @@ class Scaled:
             return None
         if isinstance(v, Scaled):
             return v
-        return Scaled(v, Reals.of(1), Reals.of(0)) if len(v.terms) == 1 else None
+        return Scaled(v, Reals.of(1)) if len(v.terms) == 1 else None
 
     def affine(self, factor: Reals, constant: Reals) -> Scaled:
         """Multiply by a number (per channel) and add one, where nothing is clamped yet."""
-        return replace(self, factor=self.factor * factor, constant=self.constant * factor + constant)
+        if self.constant is not None:
+            constant = self.constant * factor + constant
+        return replace(self, factor=self.factor * factor, constant=constant)
 
     def clamp(self, lo: FractionArray, hi: FractionArray) -> Scaled:
         """Clip: composes with the clamps that are there."""
@@ -221,7 +223,10 @@ class Scaled:
     @cached_property
     def offset(self) -> Reals:
         """What is added to slope * q."""
-        return Reals.of(self.base.offset) * self.factor + self.constant
+        if not any(self.base.offset.flat):
+            return Reals.of(0) if self.constant is None else self.constant
+        start = Reals.of(self.base.offset) * self.factor
+        return start if self.constant is None else start + self.constant
 
     @cached_property
     def value(self) -> Value:

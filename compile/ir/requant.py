@@ -43,6 +43,8 @@ __all__ = ["NotExactError", "Synthesis", "round_ratio", "synthesize", "synthesiz
 MULTIPLIER_BITS = (16, 18, 24, 27, 32)
 #: x * multiplier + addend must stay below 2**PRODUCT_BITS in magnitude.
 PRODUCT_BITS = 61
+#: Multipliers that are tried: so much more than the floor of the slope.
+NEAR = (0, 1, -1, 2)
 #: Largest addend of a sum that is constant, whose addend has no bound.
 MAX_ADDEND = 1 << 62
 #: Most thresholds that the fallback may use.
@@ -159,7 +161,7 @@ def _with_shift(rows: Staircases, shift: int, limit: int) -> tuple[Integers, Int
     if len(numbers):
         stepping.steps  # noqa: B018 (shared with the head)
         # Where some rows have no constants, the first ones nearly always show it.
-        if stepping.head is not stepping and _sloped(stepping.head, shift, limit) is None:
+        if stepping.head is not stepping and not _possible(stepping.head, shift, limit):
             return None
         found = _sloped(stepping, shift, limit)
         if found is None:
@@ -173,15 +175,24 @@ def _kind(rows: Staircases, limit: int, shift: int) -> type:
     return np.int64 if 4 * rows.reach(limit, shift) < 1 << PRODUCT_BITS else object
 
 
+def _possible(rows: Staircases, shift: int, limit: int) -> bool:
+    """Some multiplier near each slope has addends, for rows that all have steps: else `_sloped` finds nothing."""
+    near: Integers = rows.a.floor(shift).astype(_kind(rows, limit, shift))
+    m = near + np.asarray(NEAR)[:, None]
+    low, high = rows.addends(m, shift)
+    good = (abs(m) <= limit) & (m * rows.side > 0) & (low <= high)
+    return bool(good.any(axis=0).all())
+
+
 def _sloped(rows: Staircases, shift: int, limit: int) -> tuple[Integers, Integers] | None:
     """`_with_shift` of rows that all have steps."""
     kind = _kind(rows, limit, shift)
     multiplier: Integers = np.zeros(len(rows), kind)
     addend: Integers = np.zeros(len(rows), kind)
-    m: Integers = rows.a.floor(shift).astype(kind)
+    near: Integers = rows.a.floor(shift).astype(kind)
     left: IntArray | None = None
-    for change in (0, 1, -2, 3):  # 0, 1, -1 and 2 more than the floor
-        m = m + change
+    for more in NEAR:
+        m = (near if left is None else near[left]) + more
         low, high = rows.addends(m, shift, left)
         c = _roundest(low, high)
         good = (abs(m) <= limit) & (m * (rows.side if left is None else rows.side[left]) > 0) & (low <= high)
@@ -189,7 +200,7 @@ def _sloped(rows: Staircases, shift: int, limit: int) -> tuple[Integers, Integer
         if kind is object:
             good &= _fits(rows.pick(left), m, c, shift)
         multiplier[left[good]], addend[left[good]] = m[good], c[good]
-        left, m = left[~good], m[~good]
+        left = left[~good]
         if not len(left):
             return multiplier, addend
     return None

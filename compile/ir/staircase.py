@@ -149,8 +149,10 @@ class Staircases:
         a, b = a.spread(count), b.spread(count)
         side = np.where(a.signs() < 0, -1, 1)
         start, stop = np.where(side > 0, first, last), np.where(side > 0, last, first)
-        bottom, top = (_rounded(a * Reals.of(q) + b, rounding, inexact) + offset for q in (start, stop))
-        bottom, top = (np.minimum(np.maximum(y, lo), hi) for y in (bottom, top))
+        twice = np.tile(np.arange(count), 2)
+        ends_y = a.pick(twice) * Reals.of(np.concatenate((start, stop))) + b.pick(twice)
+        y = np.minimum(np.maximum(_rounded(ends_y, rounding, inexact) + offset, lo[twice]), hi[twice])
+        bottom, top = y[:count], y[count:]
         return Staircases(a, b, lo, hi, side, start, stop, bottom, top, rounding, offset, inexact)
 
     def __len__(self) -> int:
@@ -207,7 +209,8 @@ class Staircases:
         # y reaches k where abs(a) * q >= edge / 2 - b: at q = x + distance * slope, distances from the first edge
         first = (self.bottom - self.offset + 1)[:, None]
         edge = _edge(first, self.rounding)
-        x = (Reals.of(edge / 2) - self.b) / self.slopes
+        apart = Reals.of(1) / self.slopes
+        x = (Reals.of(edge / 2) - self.b) * apart
         origin = x.floor()
         index = self.index
         if len(index) == 1 and (first == first[0]).all():
@@ -215,9 +218,9 @@ class Staircases:
         distance = _edge(first + index, self.rounding) - edge
         margin = int(distance.max()) + 1
         reach = distance[:, -1]  # 0 where there is but one step: then the slope may be anything
-        half = Reals.of(0.5) / self.slopes  # of a distance of 1: edges are doubled
-        bits = 62 - int(np.where(reach, reach * (half.floor() + 1) + 1 + margin, 1 + margin).max()).bit_length()
-        slope = np.where(reach, half.floor(bits), 0)
+        # Distances are of doubled edges, so the slope is half of what the edges are apart.
+        bits = 62 - int(np.where(reach, reach * (apart.floor(-1) + 1) + 1 + margin, 1 + margin).max()).bit_length()
+        slope = np.where(reach, apart.floor(bits - 1), 0)
         rest = (x - Reals.of(origin)).floor(bits)
         # Both are floors, so the point lies within `margin` above: it is added first, then an integer within the error
         # shows as a fraction of at most the margin. The step is the next integer, but for those.
@@ -265,12 +268,13 @@ class Staircases:
         return bool((self.bottom <= self.lo).all()), bool((self.top >= self.hi).all())
 
     def addends(self, multiplier: Integers, shift: int, rows: IntArray | None = None) -> tuple[Integers, Integers]:
-        """Least and greatest c, (C,), with floor((m * q + c) / 2**shift) + offset equal to y after the clamp.
+        """Least and greatest c with floor((m * q + c) / 2**shift) + offset equal to y after the clamp.
 
-        An infinity where nothing bounds it.
+        Of the multiplier's shape; an infinity where nothing bounds it.
 
         Args:
-            multiplier: (C,), int64 or, where `reach` is large, object; of the sign of a and next to a * 2**shift.
+            multiplier: (C,) or, to try some at once, (tries, C); int64 or, where `reach` is large, object; of the sign
+                of a and next to a * 2**shift.
             rows: of these numbers alone, which have steps; else all.
         """
         size = abs(multiplier)
@@ -304,12 +308,12 @@ class Staircases:
         # With m within 2 of a * 2**shift and slopes below 2**50, k * 2**shift - m * (T - origin) stays within 64 bits:
         # products that do not wrap around modulo 2**64, and their differences come out right.
         wanted, by = index << shift, size.astype(np.int64)
-        low, high = np.empty(len(table), np.int64), np.empty(len(table), np.int64)
+        low, high = np.empty(by.shape, np.int64), np.empty(by.shape, np.int64)
         for block in _blocks(table):
-            need = table[block] * by[block, None]
+            need = table[block] * by[..., block, None]
             np.subtract(wanted if len(wanted) == 1 else wanted[block], need, out=need)
-            need.max(axis=1, out=low[block])
-            need.min(axis=1, out=high[block])
+            need.max(axis=-1, out=low[..., block])
+            need.min(axis=-1, out=high[..., block])
         kind = size.dtype
         base = ((bottom.astype(kind) - self.offset + 1) << shift) - size * origin
         return base + low.astype(kind), base + high.astype(kind) + size - 1
