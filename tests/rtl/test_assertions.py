@@ -277,7 +277,7 @@ def test_engines_that_break_a_handshake(name: str, tmp_path: Path, capfd: pytest
     (tmp_path / "rtl" / file).write_text(spoilt(RTL / file, old, new))
     made = RtlEngine(CONFIGS["tiny"], 4 * REGION_BYTES, origin=ORIGIN, assertions=True, sources=tmp_path / "rtl")
     with pytest.raises(BusError, match=r"assertion failed: bw_check_stays\.sv"):
-        for seed in range(8):
+        for seed in range(200):
             regions(made)
             program, data = Generator(np.random.default_rng(seed), made.config).make(16)
             made.load(0, program)
