@@ -237,6 +237,9 @@ class Maker:
         c["OUT_STEP_Y"], c["OUT_STEP_X"] = (
             (r(1, 16), 16) if c["OH"] * c["OW"] * c["PLANES"] < 5 and r(0, 7) == 0 else (r(1, 2), r(1, 2))
         )
+        spread = c["PLANES"] * (c["OH"] * c["OUT_STEP_Y"] * (c["OW"] * c["OUT_STEP_X"] + 3) + 2)
+        if spread > (len(self.unit.memory) - self.next_word) // 2:  # little room is left: the results lie close
+            c["OUT_STEP_Y"] = c["OUT_STEP_X"] = 1
         self.outputs(c)
         c["ACT_SIGNED"] = r(0, 1)
         # The difference has 9 bits.
