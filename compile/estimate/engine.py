@@ -11,7 +11,7 @@ from bitwright.compile.backends.engine.report import estimate_report
 from bitwright.compile.estimate.energy import energy_nj
 from bitwright.compile.estimate.report import Estimate, LayerEstimate, Span, Usage
 from bitwright.compile.ir import Graph
-from bitwright.compile.ir.ops.base import weight_width
+from bitwright.compile.ir.ops.base import WeightedNode
 from bitwright.hw.config import LANES, EngineConfig
 from bitwright.hw.resources import SERIAL_SHELL, Resources
 from bitwright.hw.resources import estimate as resources_of
@@ -50,10 +50,9 @@ def estimate(graph: Graph, program: Program, config: EngineConfig, board: Board 
     figures = estimate_report(program, config, board, clock_mhz)
     products = 0.0
     for node in graph.nodes:
-        weight = getattr(node, "weight", None)
-        if weight is not None:
+        if isinstance(node, WeightedNode):
             macs = node.cost(graph.inputs_of(node), graph.tensors[node.output]).macs
-            products += macs * graph.tensors[node.inputs[0]].itype.bits * weight_width(weight)
+            products += macs * graph.tensors[node.inputs[0]].itype.bits * node.weight_width
     word = LANES  # bytes
     moved = sum(
         layer["busy"] * (word + word * config.pairs if layer["unit"] == "PW" else 6 * word)

@@ -8,8 +8,7 @@ Semantics of the QONNX operators: qonnx 1.0.0, qonnx/custom_op/general/{intquant
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from typing import Any
 
@@ -30,7 +29,7 @@ from bitwright.compile.frontend.values import (
     scalar,
 )
 from bitwright.compile.ir import IntType
-from bitwright.compile.ir.types import FractionArray
+from bitwright.compile.ir.types import FractionArray, row_blocks
 
 #: Widest quantizer: wider integers than these are no activations any more.
 MAX_QUANT_BITS = 32
@@ -148,7 +147,8 @@ def _quant_const(
         return np.asarray(NP_ROUND[rounding](np.clip(y, *integer_range(bits, signed, narrow), out=y)))
 
     q, data, ties = np.empty(x.shape, np.int64), np.empty(x.shape, kind), 0
-    for part in _parts(x.shape):
+    every: Iterable[Any] = row_blocks(len(q), q.size // max(len(q), 1), QUANTIZED_AT_ONCE) if rank else [...]
+    for part in every:
         sp, zp = (f[part] if f.ndim and f.shape[0] > 1 else f for f in (s, z))
         made = integers(x.data[part], sp, zp)
         ties += int(np.count_nonzero(made != integers(*(f.astype(np.float64) for f in (x.data[part], sp, zp)))))
@@ -159,14 +159,6 @@ def _quant_const(
             "they are quantized as float32 executors do"
         )
     return Const(data, x.elem, q, s_full, z_full)
-
-
-def _parts(shape: tuple[int, ...]) -> list[Any]:
-    """Indices of parts of an array along its first axis that fit a cache."""
-    if not shape or not all(shape):
-        return [...]
-    rows = max(1, QUANTIZED_AT_ONCE * shape[0] // math.prod(shape))
-    return [slice(at, at + rows) for at in range(0, shape[0], rows)]
 
 
 @handles("BipolarQuant", domain="qonnx")

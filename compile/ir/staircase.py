@@ -11,7 +11,6 @@ that could hide an integer, the step is computed again exactly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,7 @@ import numpy as np
 
 from bitwright.compile.ir.exact import Integers
 from bitwright.compile.ir.reals import FLOOR_LIMIT, Reals
-from bitwright.compile.ir.types import IntArray
+from bitwright.compile.ir.types import IntArray, row_blocks
 
 #: Truncated square roots have a relative error below 2**-200; decisions closer than 2**-GUARD_BITS are refused.
 GUARD_BITS = 160
@@ -226,7 +225,7 @@ class Staircases:
         # shows as a fraction of at most the margin. The step is the next integer, but for those.
         begin = rest + margin + (1 << bits)
         table = np.empty((len(self), distance.shape[1]), np.int64)
-        for block in _blocks(table):
+        for block in row_blocks(len(table), table.shape[1], _BLOCK):
             part = table[block]
             np.multiply(distance if len(distance) == 1 else distance[block], slope[block, None], out=part)
             part += begin[block, None]
@@ -309,7 +308,7 @@ class Staircases:
         # products that do not wrap around modulo 2**64, and their differences come out right.
         wanted, by = index << shift, size.astype(np.int64)
         low, high = np.empty(by.shape, np.int64), np.empty(by.shape, np.int64)
-        for block in _blocks(table):
+        for block in row_blocks(len(table), table.shape[1], _BLOCK):
             need = table[block] * by[..., block, None]
             np.subtract(wanted if len(wanted) == 1 else wanted[block], need, out=need)
             need.max(axis=-1, out=low[..., block])
@@ -317,12 +316,6 @@ class Staircases:
         kind = size.dtype
         base = ((bottom.astype(kind) - self.offset + 1) << shift) - size * origin
         return base + low.astype(kind), base + high.astype(kind) + size - 1
-
-
-def _blocks(table: IntArray) -> Iterator[slice]:
-    """Rows that fit a cache together."""
-    size = max(1, _BLOCK // table.shape[1])
-    return (slice(at, min(at + size, len(table))) for at in range(0, len(table), size))
 
 
 def _rounded(y: Reals, rounding: str, inexact: bool) -> IntArray:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -90,6 +91,12 @@ def fractions(values: Any) -> FractionArray:
     flat = [v.item() if isinstance(v, np.generic) else v for v in array.ravel().tolist()]
     out.reshape(-1)[:] = [v if isinstance(v, Fraction) else Fraction(v) for v in flat]
     return out
+
+
+def row_blocks(rows: int, width: int, values: int) -> Iterator[slice]:
+    """The rows of a table of so many columns, cut into blocks of at most ``values`` values, or of one row."""
+    size = max(1, values // max(width, 1))
+    return (slice(at, min(at + size, rows)) for at in range(0, rows, size))
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from bitwright.compile.backends.engine.layers import Layer, Network, View
+from bitwright.compile.backends.engine.layers import Layer, View
 from bitwright.compile.backends.engine.memory import Buffer, Held, Ring, Span, Tracker
 from bitwright.compile.backends.engine.pack import ArrayLayer, ChannelLayer
 from bitwright.compile.backends.engine.place import Word, words_of
-from bitwright.compile.backends.engine.plan import Plan
 from bitwright.compile.backends.engine.program import LayerFacts, Piece, Place, Program, Step
 from bitwright.compile.backends.engine.rehearse import Live, Rehearsal
 from bitwright.compile.backends.engine.timing import time_steps
@@ -92,17 +91,9 @@ def _tap_piece(rows: Table, columns: Table, wide: bool, planes: int) -> NDArray[
 class Emitter(Rehearsal):
     """One program."""
 
-    def __init__(
-        self,
-        network: Network,
-        config: EngineConfig,
-        plan: Plan,
-        packed: dict[int, ArrayLayer | ChannelLayer],
-        *,
-        dump: bool = False,
-        mode: str = "rotate",
-    ) -> None:
-        super().__init__(network, config, plan, packed, dump=dump, mode=mode)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        config = self.config
         self.activations = Tracker(BLOCKS << (config.index_bits + 2))
         # Beats of an entry; of tables an entry is an eighth of a beat.
         self.rings = {
@@ -125,7 +116,7 @@ class Emitter(Rehearsal):
     def run(self) -> Program:
         """The program. Raises OutOfMemory when the plan does not fit, BackendError for what no plan can do."""
         network = self.network
-        Rehearsal(network, self.config, self.plan, self.packed, dump=self.dump, mode=self.memory.mode).walk()
+        Rehearsal(network, self.config, self.plan, self.packed, dump=self.dump, mode=self.mode).walk()
         inputs, dumps = self.walk()
         found = {t: [self._view_place(v) for v in vs] for t, vs in network.outputs.items()}
         return Program(

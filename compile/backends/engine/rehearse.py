@@ -44,24 +44,27 @@ class Home:
     stored: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
+@dataclass(eq=False, repr=False)
 class Rehearsal:
     """Walks through a plan without a word of the program: so plans that do not fit are found out in no time.
 
     `Emitter` does the same walk and writes the instructions on the way.
+
+    Attributes:
+        dump: keep every tensor in DRAM, too.
+        mode: of the `Allocator`.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        config: EngineConfig,
-        plan: Plan,
-        packed: dict[int, ArrayLayer | ChannelLayer],
-        *,
-        dump: bool = False,
-        mode: str = "rotate",
-    ) -> None:
-        self.network, self.config, self.plan, self.packed, self.dump = network, config, plan, packed, dump
-        self.memory = Allocator(config, mode)
+    network: Network
+    config: EngineConfig
+    plan: Plan
+    packed: dict[int, ArrayLayer | ChannelLayer]
+    dump: bool = field(default=False, kw_only=True)
+    mode: str = field(default="rotate", kw_only=True)
+
+    def __post_init__(self) -> None:
+        network, plan = self.network, self.plan
+        self.memory = Allocator(self.config, self.mode)
         self.live: dict[str, Live] = {}
         self.homes: dict[str, Home] = {}
         self.sizes = {"WORK": 0, "INPUT": 0, "OUTPUT": 0}

@@ -17,7 +17,7 @@ import numpy as np
 from bitwright.compile.ir.ops import Requantize, Threshold
 from bitwright.compile.ir.ops.base import per_channel
 from bitwright.compile.ir.ops.requantize import round_shift
-from bitwright.compile.ir.types import IntArray, IntType, Tensor
+from bitwright.compile.ir.types import IntArray, IntType, Tensor, row_blocks
 
 #: Numbers that are worked on at a time, so that they stay in the cache.
 _BLOCK = 1 << 15
@@ -145,8 +145,7 @@ def _solved(node: Requantize, levels: IntArray, sign: IntArray, low: IntArray, h
     m = np.maximum(m * sign, 1)  # that of a channel that is not constant is positive
     start, top = addend - m + 1, high + 1
     steps = np.empty((rows, len(levels)), np.int64)
-    size = max(1, _BLOCK // len(levels))
-    for part in (slice(k, k + size) for k in range(0, rows, size)):
+    for part in row_blocks(rows, len(levels), _BLOCK):
         rest, by = edge - start[part, None], m[part, None]
         x = rest // by
         rest -= x * by  # m - 1 - rest is what x * m passes the edge by: less than m, so that x - 1 does not reach it
